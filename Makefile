@@ -1,0 +1,41 @@
+# `make demo` and `make test` are all that a fresh machine needs, besides Python 3.11 or newer and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint accuracy bench completions sample-data clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/python sample_data/demo.py
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff format --check visioncli tests sample_data
+	$(BIN)/ruff check visioncli tests sample_data
+	$(BIN)/mypy
+
+accuracy: $(VENV)/.runtime  ## the bundled model on 1,000 scenes that it never saw
+	$(BIN)/python sample_data/recipes/accuracy.py
+
+bench: $(VENV)/.tests  ## every figure that README gives, measured here
+	$(BIN)/python -m tests.benchmarks
+
+completions: $(VENV)/.tests
+	$(BIN)/python -m tests.completions
+
+sample-data: $(VENV)/.runtime  ## train the bundled model and draw the sample scenes again (about half an hour)
+	$(BIN)/python sample_data/recipes/build.py
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,62 @@
+"""visioncli turns pictures into tables: a row in, a row out, in order, whatever happens to the picture.
+
+The library, complete without the command line (each name is imported when it is first used):
+
+    predictor = visioncli.load("embed", "demo")
+    for outcome in visioncli.answer(refs, predictor, visioncli.EmbedOptions()): ...
+    summary = visioncli.run(visioncli.Job("embed", visioncli.EmbedOptions(), "out.parquet", ("photos/",)))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from visioncli.tables import look_up
+
+if TYPE_CHECKING:
+    from visioncli.io.decode import DecodeOptions
+    from visioncli.io.fetch import FetchOptions
+    from visioncli.io.listing import ListingOptions
+    from visioncli.jobs import Device, Job, Policy, Progress, Stop, Summary, run, steps
+    from visioncli.jobs.rows import record_batches
+    from visioncli.pipeline import Settings, answer, load
+    from visioncli.samples import Answer, Facts, Failure, ImageRef
+    from visioncli.tasks.classify import ClassifyOptions, Labelled
+    from visioncli.tasks.embed import Embedded, EmbedOptions
+
+_NAMES = {
+    "Answer": "visioncli.samples:Answer",
+    "ClassifyOptions": "visioncli.tasks.classify:ClassifyOptions",
+    "DecodeOptions": "visioncli.io.decode:DecodeOptions",
+    "Device": "visioncli.jobs:Device",
+    "EmbedOptions": "visioncli.tasks.embed:EmbedOptions",
+    "Embedded": "visioncli.tasks.embed:Embedded",
+    "Facts": "visioncli.samples:Facts",
+    "Failure": "visioncli.samples:Failure",
+    "FetchOptions": "visioncli.io.fetch:FetchOptions",
+    "ImageRef": "visioncli.samples:ImageRef",
+    "Job": "visioncli.jobs:Job",
+    "Labelled": "visioncli.tasks.classify:Labelled",
+    "ListingOptions": "visioncli.io.listing:ListingOptions",
+    "Policy": "visioncli.jobs:Policy",
+    "Progress": "visioncli.jobs:Progress",
+    "Settings": "visioncli.pipeline:Settings",
+    "Stop": "visioncli.jobs:Stop",
+    "Summary": "visioncli.jobs:Summary",
+    "answer": "visioncli.pipeline:answer",
+    "load": "visioncli.pipeline:load",
+    "record_batches": "visioncli.jobs.rows:record_batches",
+    "run": "visioncli.jobs:run",
+    "steps": "visioncli.jobs:steps",
+}
+__all__ = [*_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'visioncli' has no attribute {name!r}")
+    return look_up(_NAMES, name, "name")
+
+
+def __dir__() -> list[str]:
+    return sorted(_NAMES)

@@ -1,0 +1,76 @@
+"""The command line: flags, progress, exit codes. typer lives only here.
+
+Nothing heavy is imported before a command runs, so that --help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from visioncli.cli.batch import classify, embed
+from visioncli.cli.doctor import doctor
+from visioncli.cli.models import models_app
+from visioncli.errors import InterruptedRunError, NotNowError, RunError, UsageError, VisioncliError
+
+EXIT = {UsageError: 2, RunError: 1, NotNowError: 75}
+
+
+def exit_code(error: VisioncliError) -> int:
+    """Return the contract's exit code for an error that ended a command."""
+    if isinstance(error, InterruptedRunError):
+        return 128 + error.signal_number
+    return next((code for kind, code in EXIT.items() if isinstance(error, kind)), 1)
+
+
+class _Group(TyperGroup):
+    """Turns what is raised on purpose into one sentence on standard error and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VisioncliError as error:
+            print(f"visioncli: {error}", file=sys.stderr)
+            ctx.exit(exit_code(error))
+        except KeyboardInterrupt:
+            print("visioncli: interrupted", file=sys.stderr)
+            ctx.exit(130)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"visioncli {version('visioncli')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="visioncli",
+    cls=_Group,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    help="Turn pictures into tables: a row in, a row out, in order, whatever happens to the picture.",
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+app.command()(classify)
+app.command()(embed)
+app.add_typer(models_app, name="models")
+app.command()(doctor)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,173 @@
+"""What a person sees of a run: notes, progress and the summary, all on standard error; and what stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from visioncli.cli.options import Show
+from visioncli.errors import InterruptedRunError, OutputError
+from visioncli.jobs import Job, Progress, Stop, Summary, look_at, steps
+
+_LINE_EVERY_S = {Show.plain: 5.0, Show.json: 1.0}
+
+
+def set_up(quiet: bool, verbose: bool) -> None:
+    """Send what the library has to say to standard error, a sentence a line."""
+    log = logging.getLogger("visioncli")
+    log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("visioncli: %(message)s"))
+    log.handlers = [handler]
+    log.propagate = False
+
+
+def run(job: Job, show: Show, quiet: bool) -> Summary | None:
+    """Do the job; None when standard output was closed by its reader."""
+    stop = Stop()
+    meter = _meter(show, quiet)
+    with _signals(stop), meter as report:
+        try:
+            return _drained(steps(job, stop), report)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+            return None
+
+
+def _drained(work: Any, report: Callable[[Progress], None]) -> Summary:
+    while True:
+        try:
+            report(next(work))
+        except StopIteration as end:
+            summary: Summary = end.value
+            return summary
+
+
+@contextlib.contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM: close the open part; the second leaves at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        print("\nvisioncli: stopping; once more to leave at once", file=sys.stderr, flush=True)
+        stop.request(InterruptedRunError("interrupted; the same command goes on from here", number))
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _meter(show: Show, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows progress as asked."""
+    if show is Show.auto:
+        show = Show.none if quiet else Show.bar if sys.stderr.isatty() else Show.plain
+    if show is Show.none:
+        yield lambda progress: None
+    elif show is Show.bar:
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines(show)
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from tqdm import tqdm
+
+    bar: Any = tqdm(file=sys.stderr, unit=" rows", unit_scale=False, dynamic_ncols=True, smoothing=0.1, leave=False)
+
+    def report(progress: Progress) -> None:
+        if bar.total is None and progress.total is not None:
+            bar.reset(total=progress.total)
+            bar.initial = bar.n = progress.begun_with
+        if progress.failed:
+            bar.set_postfix_str(f"{progress.failed:,} failed", refresh=False)
+        bar.update(progress.done - bar.n)
+
+    with bar:
+        yield report
+
+
+def _lines(show: Show) -> Callable[[Progress], None]:
+    started = last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _LINE_EVERY_S[show]:
+            return
+        last = now
+        rate = (progress.done - progress.begun_with) / (now - started)
+        if show is Show.json:
+            print(json.dumps(asdict(progress) | {"rows_per_s": round(rate, 2)}), file=sys.stderr, flush=True)
+        else:
+            print(f"visioncli: {_sentence(progress, rate)}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _sentence(progress: Progress, rate: float) -> str:
+    of_total = "" if progress.total is None else f" of {progress.total:,}"
+    failed = f", {progress.failed:,} failed" if progress.failed else ""
+    left = (progress.total - progress.done) / rate if progress.total is not None and rate > 0 else None
+    return f"{progress.done:,}{of_total} rows{failed}, {rate:.1f} rows/s" + (f", {_time(left)} left" if left else "")
+
+
+def _time(seconds: float) -> str:
+    minutes, hours = round(seconds / 60), round(seconds / 3600, 1)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours} h"
+
+
+def show(summary: Summary, quiet: bool) -> None:
+    """Print the summary on standard error."""
+    if quiet:
+        return
+    for line in summary_lines(summary):
+        print(f"visioncli: {line}", file=sys.stderr)
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Yield the summary's sentences."""
+    codes = ", ".join(f"{code} {count:,}" for code, count in summary.failed.items())
+    failed = f", {sum(summary.failed.values()):,} failed ({codes})" if codes else ""
+    before = f", {summary.done_before:,} of them done before" if summary.done_before else ""
+    where = "standard output" if summary.output == "-" else summary.output
+    yield f"{where}: {summary.rows:,} rows{before}, {summary.ok:,} ok{failed}"
+    if summary.changes is not None:
+        yield ", ".join(f"{count:,} {name}" for name, count in asdict(summary.changes).items())
+    if summary.repeated_ids:
+        yield f"{summary.repeated_ids:,} ids came before"
+    reused = f", {summary.reused:,} equal pictures answered once" if summary.reused else ""
+    yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {summary.inferred:,} through the model{reused}"
+    if summary.verdict is not None:
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.held_back.items() if share >= 0.005)
+        yield f"held back by {summary.verdict} ({shares}): {summary.advice}"
+
+
+def write_summary(summary: Summary, path: str) -> None:
+    """Write the summary as JSON. Raises OutputError."""
+    try:
+        Path(path).write_text(json.dumps(summary.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"--summary: {path} cannot be written: {error.strerror}") from error
+
+
+def dry_run(job: Job) -> None:
+    """Say on standard error what the job would do."""
+    for line in look_at(job):
+        print(f"visioncli: {line}", file=sys.stderr)

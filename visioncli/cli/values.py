@@ -1,0 +1,59 @@
+"""What people write after a flag, as values. Raises UsageError with the flag's name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from visioncli.errors import UsageError
+
+_SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def items(text: str, flag: str) -> tuple[str, ...]:
+    """Return a list: `a,b,c`, or `@file` with one item a line."""
+    found = _lines(text[1:], flag) if text.startswith("@") else text.split(",")
+    return tuple(item for item in (part.strip() for part in found) if item)
+
+
+def _lines(path: str, flag: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"{flag}: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{flag}: {path} is not UTF-8 text") from None
+
+
+def amount(text: str, flag: str) -> int:
+    """Return a count such as 100000, 500k, 100M or 2G (powers of ten)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)b?", text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{flag}: {text!r} is no amount; write 500k, 100M or 2G")
+    return int(float(match[1]) * _SCALES[match[2]])
+
+
+def duration_s(text: str, flag: str) -> float:
+    """Return seconds from 90, 90s, 30m, 4h or 1h30m."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower())
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
+        raise UsageError(f"{flag}: {text!r} is no duration; write 90s, 30m or 4h")
+    return sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
+
+
+def auto_or_count(text: str, flag: str) -> int | None:
+    """Return None for `auto`, else a positive count."""
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{flag}: {text!r} is neither auto nor a positive number")
+    return int(text)
+
+
+def header(text: str) -> tuple[str, str]:
+    """Return a request header from `Name: value`."""
+    name, colon, value = text.partition(":")
+    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()) or re.search(r"[\r\n]", value):
+        raise UsageError(f"--header: {text!r} is not of the form 'Name: value'")
+    return name.strip(), value.strip()

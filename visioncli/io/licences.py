@@ -1,0 +1,83 @@
+"""What is known beforehand of checkpoints on the hub: short names, defaults, licences, gates. Plain data.
+
+Knows nothing of what is cached, and reaches for nothing. Where a checkpoint was pulled, its model card adds to this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A checkpoint with a short name, which this version can run."""
+
+    name: str
+    id: str
+    family: str  # `model_type` of its config.json
+    tasks: tuple[str, ...] = ("classify", "embed")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the owners ask for. `licence` is the model card's identifier, or its name where it has none."""
+
+    licence: str | None
+    gated: bool = False  # the hub gives the files only to accounts that accepted the licence
+    non_commercial: bool = False
+
+
+KNOWN = (
+    Known("siglip2-base-patch16-224", "google/siglip2-base-patch16-224", "siglip"),
+    Known("siglip2-base-patch16-512", "google/siglip2-base-patch16-512", "siglip"),
+    Known("siglip2-so400m-patch14-384", "google/siglip2-so400m-patch14-384", "siglip"),
+    Known("siglip-base-patch16-224", "google/siglip-base-patch16-224", "siglip"),
+    Known("siglip-so400m-patch14-384", "google/siglip-so400m-patch14-384", "siglip"),
+    Known("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip"),
+    Known("clip-vit-base-patch16", "openai/clip-vit-base-patch16", "clip"),
+    Known("clip-vit-large-patch14", "openai/clip-vit-large-patch14", "clip"),
+)
+
+ALIASES: dict[str, str] = {known.name: known.id for known in KNOWN}
+
+DEFAULTS: dict[str, str] = {
+    "classify": "google/siglip2-base-patch16-224",
+    "embed": "google/siglip2-base-patch16-224",
+}
+
+DEMO_LICENCE = "apache-2.0"  # the bundled weights; see models/demo/*/README.md
+
+DEFAULT_COMMITS: dict[str, str] = {}  # hub id -> commit; empty until one has been seen and tested, never guessed
+
+# First match wins; ids are compared in lower case, as the hub does. Sources: the model cards on the hub.
+TERMS: tuple[tuple[str, Terms], ...] = (
+    ("google/siglip-*", Terms("apache-2.0")),
+    ("google/siglip2-*", Terms("apache-2.0")),
+    ("openai/clip-*", Terms("mit")),
+    ("idea-research/grounding-dino-*", Terms("apache-2.0")),
+    ("facebook/sam3*", Terms("SAM License", gated=True)),
+    ("facebook/dinov3-*", Terms("DINOv3 License", gated=True)),
+    ("depth-anything/da3-small", Terms("apache-2.0")),
+    ("depth-anything/da3-base", Terms("apache-2.0")),
+    ("depth-anything/da3metric-large", Terms("apache-2.0")),
+    ("depth-anything/da3mono-large", Terms("apache-2.0")),
+    ("depth-anything/da3-large*", Terms("cc-by-nc-4.0", non_commercial=True)),
+    ("depth-anything/da3-giant*", Terms("cc-by-nc-4.0", non_commercial=True)),
+    ("depth-anything/da3nested-*", Terms("cc-by-nc-4.0", non_commercial=True)),
+)
+
+
+def terms_of(hub_id: str) -> Terms | None:
+    """Return what this table says of `hub_id`, or None."""
+    return next((terms for pattern, terms in TERMS if fnmatchcase(hub_id.lower(), pattern)), None)
+
+
+def announcement(hub_id: str, terms: Terms) -> str | None:
+    """Return the sentence that a person must see before using `hub_id`, or None where nothing needs saying."""
+    licence = terms.licence or "its owner's licence"
+    if terms.non_commercial:
+        return f"{hub_id} is for non-commercial use only ({licence})"
+    if terms.gated:
+        return f"{hub_id} is gated: what you may do with it is in its licence ({licence})"
+    return None

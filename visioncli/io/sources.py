@@ -1,0 +1,254 @@
+"""INPUT arguments to sources: which kind each is, and the kinds that are not tables.
+
+Knows nothing of a manifest's columns (`manifests`) or of several INPUTs together (`listing`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import lru_cache, partial
+from itertools import chain, groupby
+from typing import Any, BinaryIO, cast
+
+from visioncli.errors import UsageError
+from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, shown, stamp, stretches
+from visioncli.io.sheets import opened
+from visioncli.io.walk import Skipped, glob, is_glob, is_image_name, split_glob, walk
+
+SOURCES = {  # kind of INPUT -> function (Input, ListingOptions) -> Source; UsageError for one that matches nothing
+    "folder": "visioncli.io.sources:read_folder",
+    "glob": "visioncli.io.sources:read_glob",
+    "file": "visioncli.io.sources:read_files",
+    "url": "visioncli.io.sources:read_urls",
+    "tar": "visioncli.io.sources:read_tar",
+    "txt": "visioncli.io.sources:read_txt",
+    "stdin": "visioncli.io.sources:read_stdin",
+    "csv": "visioncli.io.manifests:read_csv",
+    "jsonl": "visioncli.io.manifests:read_jsonl",
+    "parquet": "visioncli.io.manifests:read_parquet",
+}
+TABLES = ("csv", "jsonl", "parquet")
+
+_SUFFIXES = {
+    b".csv": "csv",
+    b".tsv": "csv",
+    b".jsonl": "jsonl",
+    b".ndjson": "jsonl",
+    b".parquet": "parquet",
+    b".txt": "txt",
+    b".tar": "tar",
+}
+_COMPRESSED_TAR = (b".tar.gz", b".tgz", b".tar.bz2", b".tar.xz", b".tar.zst")
+_LATER = ("s3", "gs", "hf")
+_SCHEME = re.compile(rb"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+
+Triples = Iterator[tuple[bytes, bytes, bytes]]  # (id, uri, source)
+
+
+def classified(names: Sequence[bytes], stdin: BinaryIO | None) -> Iterator[tuple[str, Input]]:
+    """Yield the kind of each INPUT; neighbours that are files, or URLs, come as one."""
+    several = len(names) > 1
+    expanded = chain.from_iterable(map(_expanded, names))
+    for kind, group in groupby(expanded, key=lambda pair: pair[0]):
+        found = tuple(name for _, name in group)
+        together = [found] if kind in ("file", "url") else [(name,) for name in found]
+        yield from ((kind, Input(part, several, stdin)) for part in together)
+
+
+def _expanded(name: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield an INPUT with its kind; a quoted glob of manifests or tars gives each of them."""
+    kind = _kind(name)
+    if kind == "glob" and (inner := _kind_by_suffix(name)) != "file":
+        base, pattern = split_glob(name)
+        matches = glob(base, pattern, Skipped(), wanted=lambda found: True)
+        if not (found := [base + match for match in matches]):
+            raise UsageError(f"{shown(name)} matches nothing")
+        yield from ((inner, match) for match in found)
+    else:
+        yield kind, name
+
+
+def _kind(name: bytes) -> str:
+    if name == b"-":
+        return "stdin"
+    if scheme := _SCHEME.match(name):
+        return _kind_by_scheme(scheme[1].decode().lower(), name)
+    if os.path.isdir(name):
+        return "folder"
+    if os.path.lexists(name):
+        return _kind_by_suffix(name)
+    if is_glob(name):
+        return "glob"
+    raise UsageError(f"{shown(name)!r} matches nothing: there is no such file or folder")
+
+
+def _kind_by_scheme(scheme: str, name: bytes) -> str:
+    if scheme in ("http", "https"):
+        return "url"
+    if scheme in _LATER:
+        raise UsageError(f"{shown(name)}: {scheme}:// is not supported yet; known: http://, https:// and paths")
+    raise UsageError(f"{shown(name)}: unknown scheme {scheme}://; known: http://, https:// and paths")
+
+
+def _kind_by_suffix(name: bytes) -> str:
+    """Return the kind of a file; one of no known suffix counts as a picture, its bytes will tell."""
+    lower = name.lower()
+    if lower.endswith(_COMPRESSED_TAR):
+        raise UsageError(f"{shown(name)}: a compressed tar has no place to start reading at; unpack it to .tar first")
+    suffix = os.path.splitext(lower.removesuffix(b".gz"))[1]
+    kind = _SUFFIXES.get(suffix, "file")
+    if lower.endswith(b".gz") and kind == "parquet":
+        raise UsageError(f"{shown(name)}: a gzipped Parquet file cannot be read; unpack it first")
+    return kind
+
+
+def is_manifest(name: str) -> bool:
+    """Whether an INPUT is a file that names others: its size and time belong to a run's key."""
+    path = os.fsencode(name)
+    return os.path.isfile(path) and _kind_by_suffix(path) != "file"
+
+
+def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, notes: list[str]) -> Iterator[Rows]:
+    skipped = Skipped()
+    yield from stretches(triples(skipped), rows)
+    notes.extend(skipped.sentences(where))
+
+
+def read_folder(given: Input, options: ListingOptions) -> Source:
+    root = absolute(given.name)
+    prefix = os.path.join(given.name, b"") if given.several else b""
+    if next(walk(root, skipped := Skipped(), ordered=False), None) is None:
+        reason = "; ".join(skipped.sentences("there")) or "it holds no images"
+        raise UsageError(f"{given.shown} matches nothing: {reason}")
+
+    def triples(skipped: Skipped) -> Triples:
+        for name in walk(root, skipped):
+            path = os.path.join(root, name)
+            yield prefix + name, path, path
+
+    return Source(partial(_walked, triples, given.shown))
+
+
+def read_glob(given: Input, options: ListingOptions) -> Source:
+    base, pattern = split_glob(given.name)
+    root = absolute(base)
+    if next(glob(base, pattern, Skipped(), ordered=False), None) is None:
+        raise UsageError(f"{given.shown} matches nothing: no image has such a path")
+
+    def triples(skipped: Skipped) -> Triples:
+        for name in glob(root, pattern, skipped):
+            path = os.path.join(root, name)
+            yield base + name, path, path
+
+    return Source(partial(_walked, triples, given.shown))
+
+
+def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, notes: list[str]) -> Iterator[Rows]:
+    placed = ((name, place(name)) for name in names)
+    return stretches(((name, uri, uri) for name, uri in placed), rows)
+
+
+def read_files(given: Input, options: ListingOptions) -> Source:
+    return Source(partial(_named, given.names, absolute))
+
+
+def read_urls(given: Input, options: ListingOptions) -> Source:
+    return Source(partial(_named, given.names, lambda url: url))
+
+
+def read_txt(given: Input, options: ListingOptions) -> Source:
+    path = absolute(given.name)
+    folder = os.path.dirname(path)
+
+    def names() -> Iterator[bytes]:
+        with opened(path) as file:
+            for number, line in enumerate(_lines(file)):
+                yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+
+    if next(names(), None) is None:
+        raise UsageError(f"{given.shown} matches nothing: it has no lines")
+
+    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+        return stretches(_placed(names(), folder), rows)
+
+    return Source(read, manifest=stamp(path))
+
+
+def read_stdin(given: Input, options: ListingOptions) -> Source:
+    """Standard input is read once: a second `batches()` of the listing raises UsageError."""
+    if given.stdin is None:
+        raise UsageError("there is no standard input to read names from")
+    names = _nul_separated(given.stdin) if options.null_separated else _lines(given.stdin)
+    if (first := next(names, None)) is None:
+        raise UsageError("standard input matches nothing: it has no lines")
+    waiting = [chain([first], names)]
+
+    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+        if not waiting:
+            raise UsageError("standard input can be read only once")
+        return stretches(_placed(waiting.pop(), os.getcwdb()), rows)
+
+    return Source(read)
+
+
+def _placed(names: Iterator[bytes], folder: bytes) -> Triples:
+    for name in names:
+        uri = resolve(name, folder)
+        yield name, uri, uri
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    for line in file:
+        name = line.removesuffix(b"\n").removesuffix(b"\r")
+        if name.strip():
+            yield name
+
+
+def _nul_separated(file: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read(1 << 16):
+        *names, rest = (rest + block).split(b"\0")
+        yield from filter(None, names)
+    if rest:
+        yield rest
+
+
+def read_tar(given: Input, options: ListingOptions) -> Source:
+    path = absolute(given.name)
+    prefix = given.name + b"!" if given.several else b""
+    if next(_members(path, given.shown, Skipped()), None) is None:
+        raise UsageError(f"{given.shown} matches nothing: it holds no images")
+
+    def triples(skipped: Skipped) -> Triples:
+        for name, offset, size in _members(path, given.shown, skipped):
+            yield prefix + name, b"tar:%d:%d:%s" % (offset, size, path), path + b"!" + name
+
+    return Source(partial(_walked, triples, given.shown), manifest=stamp(path))
+
+
+@lru_cache(maxsize=4)
+def tar_members(path: bytes) -> dict[bytes, bytes]:
+    """Return the uri of each image in a tar, by its name; nothing when it cannot be read."""
+    try:
+        return {name: b"tar:%d:%d:%s" % (at, size, path) for name, at, size in _members(path, shown(path), Skipped())}
+    except UsageError:
+        return {}
+
+
+def _members(path: bytes, shown_path: str, skipped: Skipped) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, offset, size) of the images in a tar, as stored."""
+    try:
+        with closing(tarfile.open(os.fsdecode(path), "r:", encoding="utf-8", errors="surrogateescape")) as tar:
+            while (member := tar.next()) is not None:
+                cast(Any, tar).members.clear()  # else it would remember every member
+                name = member.name.encode("utf-8", "surrogateescape").removeprefix(b"./")
+                if any(part.startswith(b".") for part in name.split(b"/")):
+                    skipped.dot_files += 1
+                elif member.isreg() and not member.issparse() and is_image_name(name):
+                    yield name, member.offset_data, member.size
+    except (tarfile.TarError, OSError) as error:
+        raise UsageError(f"{shown_path} cannot be read as an uncompressed tar: {error}") from error

@@ -1,0 +1,124 @@
+"""What may be asked of a run, as values. Knows nothing of how it is done."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from visioncli.errors import UsageError, VisioncliError
+from visioncli.io.listing import ListingOptions
+from visioncli.io.sources import is_manifest
+from visioncli.pipeline import Settings
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the model runs on; `auto` chooses, and says why."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do about earlier runs, failures and time."""
+
+    resume: bool = True
+    overwrite: bool = False
+    update: bool = False
+    retry_failed: bool = False
+    max_error_rate: float | None = None  # failed rows over all rows, after at least 100 rows
+    max_runtime_s: float | None = None
+    unique_ids: bool = False
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("overwrite", "update", "retry_failed") if getattr(self, name)]
+        if len(chosen) > 1:
+            flags = " and ".join("--" + name.replace("_", "-") for name in chosen)
+            raise UsageError(f"{flags} exclude each other")
+        if self.max_error_rate is not None and not 0 <= self.max_error_rate <= 1:
+            raise UsageError("--max-error-rate must be between 0 and 1")
+
+    @property
+    def mode(self) -> str:
+        if self.update:
+            return "update"
+        return "retry-failed" if self.retry_failed else "run"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: rows in, a table out. Everything is a value; nothing happens before `run`."""
+
+    task: str  # key of TASKS
+    options: Any  # the task's options
+    output: str  # FILE.parquet, FILE.jsonl, DIR/, or - for JSONL on standard output
+    inputs: tuple[str, ...] = ()  # files, folders, globs, URLs, manifests, `-`
+    texts: tuple[str, ...] = ()  # literal texts in place of inputs (embed)
+    model: str | None = None  # hub id, directory, alias or `demo`; None: the task's default
+    revision: str | None = None
+    offline: bool = False
+    device: Device = field(default_factory=Device)
+    listing: ListingOptions = field(default_factory=ListingOptions)
+    settings: Settings = field(default_factory=Settings)
+    policy: Policy = field(default_factory=Policy)
+    limit: int | None = None
+
+
+class Stop(threading.Event):
+    """A request to end early, with the reason that the run is to raise."""
+
+    reason: VisioncliError | None = None
+
+    def request(self, reason: VisioncliError) -> None:
+        """Ask the run to close its open part and raise `reason`; the first reason counts. Safe in a signal handler."""
+        self.reason = self.reason or reason
+        self.set()
+
+    def check(self) -> None:
+        if self.is_set() and self.reason is not None:
+            raise self.reason
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, whenever it is asked."""
+
+    done: int  # rows with an outcome, those of earlier runs included
+    total: int | None  # None while rows are streamed
+    failed: int
+    begun_with: int  # rows that were there when this run began
+
+
+def answer_key(job: Job, options: Any, commit: str, model: str) -> dict[str, Any]:
+    """Return what an answer depends on, before the model is loaded: equal keys may share a table."""
+    decode = job.settings.decode
+    return {
+        "task": job.task,
+        "model": model,
+        "commit": commit,
+        "parameters": asdict(options),
+        "decode": asdict(decode),
+        "max_bytes": job.settings.fetch.max_bytes,
+    }
+
+
+def row_key(job: Job) -> dict[str, Any]:
+    """Return what decides which rows there are."""
+    listing = asdict(job.listing)
+    del listing["reserved"]
+    return {
+        "inputs": list(job.inputs),
+        "texts": list(job.texts),
+        "limit": job.limit,
+        "columns": listing,
+        "manifests": [_stamp(name) for name in job.inputs if is_manifest(name)],
+    }
+
+
+def _stamp(name: str) -> list[Any]:
+    facts = os.stat(name)
+    return [name, facts.st_size, facts.st_mtime_ns]

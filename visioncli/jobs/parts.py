@@ -1,0 +1,129 @@
+"""A worker: one range of the snapshot to parts. Closes a part on rows or on time, whichever comes first.
+
+Knows nothing of the other parts, of assembling or of flags.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from visioncli.errors import ErrorRateError, VisioncliError
+from visioncli.io.sinks import write_parquet
+from visioncli.jobs.rundir import RunDirectory
+from visioncli.jobs.snapshot import Snapshot, visible_schema
+from visioncli.jobs.standing import Outcome, Standing, merged_table
+from visioncli.samples import Failure
+from visioncli.tasks import Task
+
+PART_ROWS = 4096
+PART_SECONDS = 20.0  # so that a slow model loses little when it is killed
+RATE_FROM_ROWS = 100  # an error rate over fewer rows says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    first: int
+    end: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Rows so far, over all parts of the run."""
+
+    ok: int = 0
+    failed: Counter[str] = field(default_factory=Counter)  # by code
+
+    @property
+    def rows(self) -> int:
+        return self.ok + self.failed.total()
+
+    def add(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Failure):
+            self.failed[outcome.error.code] += 1
+        else:
+            self.ok += 1
+
+    def check(self, max_error_rate: float | None) -> None:
+        """Raise ErrorRateError when too many rows failed."""
+        if max_error_rate is None or self.rows < RATE_FROM_ROWS or self.failed.total() <= max_error_rate * self.rows:
+            return
+        code, count = self.failed.most_common(1)[0]
+        raise ErrorRateError(
+            f"{self.failed.total()} of {self.rows} rows failed ({count} with {code}), more than --max-error-rate allows; "
+            "finished parts are kept, the same command goes on from here"
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a part's columns are made from."""
+
+    task: Task[Any, Any]
+    options: Any
+    answers: pa.Schema  # status … and the task's own
+    output: pa.Schema  # all columns in order, with the provenance
+
+
+def write_parts(
+    shard: Shard,
+    outcomes: Iterable[Outcome],
+    snapshot: Snapshot,
+    directory: RunDirectory,
+    table: Table,
+    standing: Standing | None,
+    tally: Tally,
+    max_error_rate: float | None,
+) -> Iterator[Tally]:
+    """Write the shard's outcomes as parts, and yield the tally after each outcome.
+
+    What is finished when `outcomes` ends early or raises a VisioncliError is written too.
+    """
+    first, waiting, since = shard.first, list[Outcome](), time.monotonic()
+    part = Part(snapshot, directory, table, standing)
+    try:
+        for outcome in outcomes:
+            waiting.append(outcome)
+            tally.add(outcome)
+            tally.check(max_error_rate)
+            if len(waiting) >= PART_ROWS or time.monotonic() - since > PART_SECONDS:
+                part.write(first, waiting)
+                first, waiting, since = first + len(waiting), [], time.monotonic()
+            yield tally
+    except VisioncliError:
+        part.write(first, waiting)
+        raise
+    part.write(first, waiting)
+
+
+def output_schema(inputs: pa.Schema, answers: pa.Schema) -> pa.Schema:
+    """Return all columns in the contract's order: `id`, `source`, pass-through, `image_index`, then the answers."""
+    return pa.schema([*visible_schema(inputs), *answers])
+
+
+def beside(inputs: pa.Table, answers: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return one table of `schema` from the same rows' inputs and answers."""
+    columns = [*inputs.select(visible_schema(inputs.schema).names).columns, *answers.columns]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True)
+class Part:
+    snapshot: Snapshot
+    directory: RunDirectory
+    table: Table
+    standing: Standing | None
+
+    def write(self, first: int, outcomes: list[Outcome]) -> None:
+        """Write rows [first, first + len(outcomes)); nothing when there are none."""
+        if not outcomes:
+            return
+        end = first + len(outcomes)
+        inputs = self.snapshot.table(first, end)
+        answers = merged_table(outcomes, self.table.task, self.table.options, self.table.answers, self.standing)
+        write_parquet(self.directory.part(first, end), self.table.output, [beside(inputs, answers, self.table.output)])

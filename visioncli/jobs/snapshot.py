@@ -1,0 +1,106 @@
+"""The snapshot of the enumerated inputs: what a run's rows are, whatever the folder does meanwhile.
+
+Columns: those of the listing, and, when an earlier output is taken up again, `_was` (its row of the same source),
+`_kept` (whether that answer stands without reading) and `_seen` (its version, for a conditional request).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from visioncli.io.listing import refs
+from visioncli.io.sinks import whole_or_absent
+from visioncli.samples import ImageRef
+
+ROWS = 8192  # rows of one row group: what is in memory at once, and how coarsely a range is found
+_HIDDEN = frozenset({"uri", "missing", "version", "_was", "_kept", "_seen"})  # not for the output
+PLAN = pa.schema([("_was", pa.int64()), ("_kept", pa.bool_()), ("_seen", pa.string())])
+
+Plan = Callable[[pa.RecordBatch], pa.RecordBatch]  # adds the columns of PLAN
+
+
+def write_snapshot(
+    path: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    limit: int | None,
+    metadata: Callable[[], dict[str, str]],
+) -> None:
+    """Write the listing's rows, at most `limit`, a row group a batch, and what is known at their end; whole or absent."""
+    with whole_or_absent(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        remaining = limit
+        for batch in batches:
+            batch = batch if remaining is None else batch.slice(0, remaining)
+            writer.write_batch(batch)
+            remaining = None if remaining is None else remaining - len(batch)
+            if remaining == 0:
+                break
+        writer.add_key_value_metadata(metadata())
+
+
+def plan_snapshot(path: Path, plan: Plan) -> None:
+    """Write the snapshot again with the columns of PLAN; whole or absent, so a killed pass is done again."""
+    file = pq.ParquetFile(path)
+    if "_was" in file.schema_arrow.names:
+        return
+    schema = pa.schema([*file.schema_arrow, *PLAN])
+    known = {key.decode(): value.decode() for key, value in file.metadata.metadata.items() if key != b"ARROW:schema"}
+    write_snapshot(path, schema, (plan(batch) for batch in file.iter_batches(ROWS)), None, lambda: known)
+
+
+class Snapshot:
+    """Ranges of rows. One thread for `table`, another for the iterator of `refs`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        file = pq.ParquetFile(path)
+        self.rows: int = file.metadata.num_rows
+        self.schema: pa.Schema = file.schema_arrow
+        groups = (file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
+        self._firsts = [0, *accumulate(groups)]
+        self._group = lru_cache(maxsize=4)(lambda number: file.read_row_group(number, use_threads=False))
+
+    def table(self, first: int, end: int) -> pa.Table:
+        """Return rows [first, end) with every column."""
+        pieces = [_cut(self._group(number), at, first, end) for number, at in self._overlap(first, end)]
+        return pa.concat_tables(pieces) if pieces else self.schema.empty_table()
+
+    def tables(self, names: list[str]) -> Iterator[pa.Table]:
+        """Yield these columns of all rows, a row group at a time."""
+        file = pq.ParquetFile(self._path)
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns=names, use_threads=False).select(names)
+
+    def columns(self, names: list[str]) -> pa.Table:
+        """Return these columns of all rows."""
+        return pq.read_table(self._path, columns=names, use_threads=False)
+
+    def refs(self, first: int, end: int, extras: Sequence[str]) -> Iterator[ImageRef]:
+        """Yield rows [first, end) as references, with the columns `extras` beside them."""
+        file = pq.ParquetFile(self._path)  # its own reader: the pipeline's feeder runs far ahead of the parts
+        for number, at in self._overlap(first, end):
+            table = _cut(file.read_row_group(number, use_threads=False), at, first, end)
+            yield from refs(table, max(first, at), extras)
+
+    def _overlap(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return (number, first row) of the row groups that hold rows of [first, end)."""
+        spans = enumerate(pairwise(self._firsts))
+        return [(number, at) for number, (at, after) in spans if at < end and after > first]
+
+
+def _cut(group: pa.Table, at: int, first: int, end: int) -> pa.Table:
+    start = max(0, first - at)
+    return group.slice(start, min(len(group), end - at) - start)
+
+
+def visible_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the columns of a snapshot that the output shows: `id`, `source`, pass-through, `image_index`."""
+    shown = [name for name in schema.names if name not in _HIDDEN]
+    order = ["id", "source", *(n for n in shown if n not in ("id", "source", "image_index"))]
+    return pa.schema([schema.field(name) for name in order + (["image_index"] if "image_index" in shown else [])])

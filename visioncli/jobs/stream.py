@@ -1,0 +1,113 @@
+"""`-o -`: JSON lines on standard output, in order, as they come. No snapshot, no run directory, no resuming."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from visioncli import models
+from visioncli.errors import UsageError
+from visioncli.io.listing import refs
+from visioncli.io.sinks import json_lines
+from visioncli.jobs.job import Job, Progress, Stop
+from visioncli.jobs.listings import survey_job
+from visioncli.jobs.parts import Tally, beside, output_schema
+from visioncli.jobs.rows import answer_schema
+from visioncli.jobs.snapshot import visible_schema
+from visioncli.jobs.standing import Outcome, merged_table
+from visioncli.jobs.summary import Count, Summary, summarise
+from visioncli.meter import Meter
+from visioncli.models.runtime import RuntimeRequest
+from visioncli.pipeline import bursts
+from visioncli.samples import ImageRef
+from visioncli.tables import look_up
+from visioncli.tasks import TASKS, Task
+
+_BATCH_ROWS = 1024
+
+
+def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
+    """Do a job whose output is standard output. Raises what `steps` raises, and BrokenPipeError when nobody reads on."""
+    from visioncli.jobs.steps import deadline, locate
+
+    _refuse_resuming(job)
+    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
+    checkpoint = locate(job)
+    listing = survey_job(job, task)
+    options = task.for_rows(job.options, listing.has_images)
+    asked = job.device
+    predictor = models.load(checkpoint, job.task, RuntimeRequest(asked.device, asked.dtype, asked.batch_size))
+    predictor.check(options)
+    answers = answer_schema(task, options, predictor.info, stale=False)
+    schema = output_schema(listing.schema, answers)
+    meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
+    rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
+    out = out or sys.stdout.buffer
+    with deadline(job.policy.max_runtime_s, stop):
+        for outcomes in bursts(rows, predictor, options, job.settings, stop=stop, meter=meter):
+            table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
+            for line in json_lines(table):
+                out.write(line.encode() + b"\n")
+            out.flush()
+            total.add(table)
+            _count(outcomes, tally, job.policy.max_error_rate)
+            yield Progress(tally.rows, None, tally.failed.total(), 0)
+    stop.check()
+    return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
+
+
+def _count(outcomes: list[Outcome], tally: Tally, max_error_rate: float | None) -> None:
+    for outcome in outcomes:
+        tally.add(outcome)
+        tally.check(max_error_rate)
+
+
+def _refuse_resuming(job: Job) -> None:
+    policy = job.policy
+    flags = {
+        "--no-resume": not policy.resume,
+        "--overwrite": policy.overwrite,
+        "--update": policy.update,
+        "--retry-failed": policy.retry_failed,
+        "--unique-ids": policy.unique_ids,
+    }
+    given = [flag for flag, on in flags.items() if on]
+    if given:
+        raise UsageError(f"{given[0]} needs an output file; -o - streams and keeps nothing")
+
+
+class Rows:
+    """A listing's rows as references, its record batches held until their rows are written."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], extras: tuple[str, ...], limit: int | None) -> None:
+        self._batches, self._extras, self._limit = batches, extras, limit
+        self._held: deque[pa.Table] = deque()  # appended by the feeder, taken by the caller: each at its own end
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        first = 0
+        for batch in self._batches:
+            batch = batch if self._limit is None else batch.slice(0, self._limit - first)
+            self._held.append(pa.Table.from_batches([batch]))
+            yield from refs(batch, first, self._extras)
+            first += len(batch)
+            if first == self._limit:
+                return
+
+    def take(self, count: int) -> pa.Table:
+        """Return the inputs of the next `count` rows."""
+        pieces: list[pa.Table] = []
+        while count:
+            held = self._held[0]
+            pieces.append(held.slice(0, count))
+            count -= len(pieces[-1])
+            if len(pieces[-1]) < len(held):
+                self._held[0] = held.slice(len(pieces[-1]))
+            else:
+                self._held.popleft()
+        whole = pa.concat_tables(pieces)
+        return whole.select(visible_schema(whole.schema).names)

@@ -1,0 +1,148 @@
+"""Device, precision and batch size, each with the reason for it.
+
+Knows nothing of checkpoints, pictures or tasks. torch is imported by the functions, not by the module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from visioncli.errors import DeviceError, UsageError
+from visioncli.provenance import Choice
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+PRECISIONS = {  # what is tried, in order, while a row's answer is not finite
+    "float16": ("float16", "bfloat16", "float32"),  # float16 ends at 65,504, the other two near 3e38
+    "bfloat16": ("bfloat16", "float32"),
+    "float32": ("float32",),
+}
+
+CPU_BATCH = 8  # the smallest batch within the noise of the fastest; see `_batch_size`
+CUDA_BATCHES = ((8, 64), (3, 16), (0, 4))  # (free GiB at least, batch)
+MPS_BATCH = 16
+SLOTS = 4  # see `padded`
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRequest:
+    """What was asked for; "auto" and None leave the choice to `choose`."""
+
+    device: str = "auto"  # auto | cpu | cuda | cuda:<n> | mps
+    dtype: str = "auto"  # auto or one of DTYPES
+    batch_size: int | None = None
+    rows: int | None = None  # how many rows will be asked in all, where that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    device: Choice  # "cpu" | "cuda:<n>" | "mps"
+    dtype: Choice  # one of DTYPES
+    batch_size: Choice  # a positive int
+
+
+def choose(
+    device: str = "auto", dtype: str = "auto", batch_size: int | None = None, rows: int | None = None
+) -> Runtime:
+    """Settle what was left open.
+
+    Raises DeviceError for a device that is not here, UsageError for a name or number that is none.
+    """
+    where = _device(device)
+    return Runtime(where, _dtype(where.value, dtype), _batch_size(where.value, batch_size, rows))
+
+
+def padded(rows: int) -> int:
+    """How many rows a forward pass is given for `rows` rows, so that a row's answer does not depend on its slot.
+
+    torch's float32 matrix products on a CPU round alike in every slot for 1 to 4 rows and for multiples of 4, and
+    otherwise not (measured: SigLIP B/16 and CLIP B/32 at 2 to 12 threads; a tiny model on 3 or 6 threads keeps
+    differences near 1e-6 that no padding of reasonable size removes).
+    """
+    return rows if rows <= SLOTS else -(-rows // SLOTS) * SLOTS
+
+
+def _device(asked: str) -> Choice:
+    import torch
+
+    if asked == "auto":
+        return _best_device(torch)
+    kind, _, number = asked.partition(":")
+    if kind == "cpu" and not number:
+        return Choice("cpu", "asked for")
+    if kind == "mps" and not number:
+        if not torch.backends.mps.is_available():
+            raise DeviceError("mps was asked for, but this torch sees no Apple GPU; use --device cpu")
+        return Choice("mps", "asked for")
+    if kind == "cuda" and (asked == "cuda" or (number.isascii() and number.isdigit())):
+        return _cuda(torch, int(number or 0))
+    raise UsageError(f"unknown device {asked!r}; known: auto, cpu, cuda, cuda:<n>, mps")
+
+
+def _best_device(torch: Any) -> Choice:
+    if torch.cuda.is_available():
+        return Choice("cuda:0", f"the first CUDA device, {torch.cuda.get_device_name(0)}")
+    if torch.backends.mps.is_available():
+        return Choice("mps", "no CUDA device; this is an Apple GPU")
+    return Choice("cpu", f"no CUDA device; {torch.get_num_threads()} threads")
+
+
+def _cuda(torch: Any, number: int) -> Choice:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise DeviceError("cuda was asked for, but this torch sees no CUDA device; use --device cpu")
+    if number >= count:
+        raise DeviceError(f"cuda:{number} was asked for, but the devices here are cuda:0 to cuda:{count - 1}")
+    return Choice(f"cuda:{number}", "asked for")
+
+
+def _dtype(device: str, asked: str) -> Choice:
+    if asked != "auto":
+        if asked not in DTYPES:
+            raise UsageError(f"unknown dtype {asked!r}; known: auto, {', '.join(DTYPES)}")
+        return Choice(asked, "asked for")
+    if device.startswith("cuda"):
+        return Choice("float16", "CUDA; rows that overflow are done again in bfloat16, then float32")
+    if device == "mps":
+        return Choice("float32", "MPS gains little from 16 bits at these sizes, and float32 needs no second try")
+    return _cpu_dtype()
+
+
+def _cpu_dtype() -> Choice:
+    """bfloat16 only where it is in the hardware: emulated, it is slower than float32."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    for flag, name in (("amx_bf16", "AMX-BF16"), ("avx512_bf16", "AVX512-BF16")):
+        if able.get(flag):
+            return Choice("bfloat16", f"the CPU has {name}")
+    return Choice("float32", "the CPU has neither AVX512-BF16 nor AMX-BF16")
+
+
+def _batch_size(device: str, asked: int | None, rows: int | None) -> Choice:
+    if asked is not None:
+        if asked < 1:
+            raise UsageError("the batch size must be at least 1")
+        return Choice(asked, "asked for")
+    best = _best_batch(device)
+    if rows is not None and _power_of_two(rows) < best.value:
+        return Choice(_power_of_two(rows), f"{rows} rows in all")
+    return best
+
+
+def _best_batch(device: str) -> Choice:
+    if device == "mps":
+        return Choice(MPS_BATCH, "MPS")
+    if device == "cpu":
+        return Choice(CPU_BATCH, "a CPU is no faster with more, and needs more memory")
+    import torch
+
+    free_gib = torch.cuda.mem_get_info(device)[0] / 2**30
+    batch = next(batch for least, batch in CUDA_BATCHES if free_gib >= least)
+    return Choice(batch, f"{free_gib:.0f} GiB free on {device}")
+
+
+def _power_of_two(rows: int) -> int:
+    """The smallest power of two that is at least `rows`, and at least 1."""
+    return 1 << max(rows - 1, 0).bit_length()

@@ -1,0 +1,218 @@
+"""Classify and embed over two towers that share a space. Knows nothing of families, files or tables."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visioncli.errors import ModelError, PredictError, UsageError
+from visioncli.models import Predictor
+from visioncli.models.dual_encoder import DualEncoder, Vector, unit
+from visioncli.samples import Sample
+from visioncli.tasks.classify import ClassifyOptions, Labelled
+from visioncli.tasks.embed import Embedded, EmbedOptions
+
+LABEL_SETS = 32  # as many different lists of labels stay ready
+
+
+class ClassifyPredictor:
+    """Every picture against the options' labels, which are applied in `postprocess`: any labels share a batch."""
+
+    def __init__(self, encoder: DualEncoder) -> None:
+        self._encoder = encoder
+        self.info = encoder.info
+        self.decode_size: tuple[int, int] | None = encoder.recipe.decode_size
+        self._labels: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], NDArray[np.float64]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, options: ClassifyOptions) -> None:
+        """Raise UsageError where the model cannot answer what is asked, before any picture is read.
+
+        CLIP was trained with softmax alone: without a trained bias the sigmoid of its logits is 1 for every label.
+        """
+        if options.scoring == "sigmoid" and self._encoder.bias is None:
+            raise UsageError(f"{self.info.id} has no trained bias for sigmoid scores; use softmax or cosine")
+
+    def preprocess(self, sample: Sample, options: ClassifyOptions) -> NDArray[np.uint8]:
+        """(h, w, 3), as the model sees it. Raises PredictError."""
+        self.check(options)
+        return self._encoder.recipe.apply(_picture(sample))
+
+    def forward(self, inputs: Sequence[NDArray[np.uint8]], options: ClassifyOptions) -> list[Vector | PredictError]:
+        """One unit vector per picture; the labels' vectors are computed beside the first batch."""
+        self._label_vectors(options)
+        return [v if isinstance(v, PredictError) else unit(v) for v in self._encoder.image.vectors(inputs)]
+
+    def postprocess(
+        self, outputs: Sequence[Vector], samples: Sequence[Sample], options: ClassifyOptions
+    ) -> list[Labelled]:
+        """Scores in the options' scoring, best first; equal ones in the order of the labels."""
+        labels = self._label_vectors(options)
+        return [self._labelled(labels @ vector.astype(np.float64), options) for vector in outputs]
+
+    def batch_key(self, options: ClassifyOptions, inputs: NDArray[np.uint8]) -> Hashable:
+        return "pixels"
+
+    def _labelled(self, cosines: NDArray[np.float64], options: ClassifyOptions) -> Labelled:
+        logits = cosines * self._encoder.scale + (self._encoder.bias or 0.0)
+        scores = SCORES[options.scoring](cosines, logits)
+        # Rounded first, so that the order of the table is the order of its numbers.
+        best = np.lexsort((-logits.astype(np.float32), -scores.astype(np.float32)))[: options.top_k]
+        return Labelled(
+            tuple(options.labels[i] for i in best), scores[best].astype(np.float32), logits[best].astype(np.float32)
+        )
+
+    def _label_vectors(self, options: ClassifyOptions) -> NDArray[np.float64]:
+        """(L, D) unit vectors, float64: a product's last bit would otherwise depend on the label's place."""
+        key = options.labels, options.templates
+        with self._lock:
+            if key not in self._labels:
+                self._labels[key] = self._ensemble(options)
+            self._labels.move_to_end(key)
+            while len(self._labels) > LABEL_SETS:
+                self._labels.popitem(last=False)
+            return self._labels[key]
+
+    def _ensemble(self, options: ClassifyOptions) -> NDArray[np.float64]:
+        """Per label: each template's vector made unit, averaged, made unit again (CLIP, section 3.1.4)."""
+        texts = [template.replace("{}", label) for label in options.labels for template in options.templates]
+        vectors = np.stack([self._finite(text, v) for text, v in zip(texts, self._vectors(texts), strict=True)])
+        return unit(unit(vectors).reshape(len(options.labels), len(options.templates), -1).mean(axis=1))
+
+    def _vectors(self, texts: Sequence[str]) -> list[Vector | PredictError]:
+        return self._encoder.texts([self._encoder.tokenizer.ids(text) for text in texts])
+
+    def _finite(self, text: str, vector: Vector | PredictError) -> NDArray[np.float64]:
+        if isinstance(vector, PredictError):
+            raise ModelError(f"{self.info.id} has no finite vector for the text {text!r}")
+        return vector.astype(np.float64)
+
+
+def _softmax(cosines: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers: NDArray[np.float64] = np.exp(logits - logits.max())
+    scores: NDArray[np.float64] = powers / powers.sum()
+    return scores
+
+
+def _sigmoid(cosines: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    small: NDArray[np.float64] = np.exp(-np.abs(logits))  # never overflows
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def _cosine(cosines: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return cosines
+
+
+SCORES = {"softmax": _softmax, "sigmoid": _sigmoid, "cosine": _cosine}  # tasks.classify.SCORINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    pixels: NDArray[np.uint8] | None  # (h, w, 3)
+    ids: NDArray[np.int64] | None  # (length,)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.pixels, self.ids) if part is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    image: Vector | None
+    text: Vector | None
+
+
+class EmbedPredictor:
+    """A picture's vector, a text's, or both."""
+
+    def __init__(self, encoder: DualEncoder) -> None:
+        self._encoder = encoder
+        self.info = encoder.info
+        self.decode_size: tuple[int, int] | None = encoder.recipe.decode_size
+
+    def check(self, options: EmbedOptions) -> None:
+        """Nothing that these models cannot answer."""
+
+    def preprocess(self, sample: Sample, options: EmbedOptions) -> Inputs:
+        """Raises PredictError: text_missing where the text alone was asked for and there is none."""
+        ids = self._ids(sample, options)
+        if options.image:
+            return Inputs(self._encoder.recipe.apply(_picture(sample)), ids)
+        if ids is None:
+            raise PredictError("text_missing", f"the column {options.text_column} is empty")
+        return Inputs(None, ids)
+
+    def forward(self, inputs: Sequence[Inputs], options: EmbedOptions) -> list[Vectors | PredictError]:
+        """One row per input; vectors as the model gives them, not normalised."""
+        images = self._images([row.pixels for row in inputs if row.pixels is not None])
+        texts = self._texts([row.ids for row in inputs if row.ids is not None])
+        image, text = iter(images), iter(texts)
+        return [
+            _together(None if row.pixels is None else next(image), None if row.ids is None else next(text))
+            for row in inputs
+        ]
+
+    def postprocess(
+        self, outputs: Sequence[Vectors], samples: Sequence[Sample], options: EmbedOptions
+    ) -> list[Embedded]:
+        return [_embedded(vectors, options) for vectors in outputs]
+
+    def batch_key(self, options: EmbedOptions, inputs: Inputs) -> Hashable:
+        """Texts are computed in batches of their own, so only pictures must fill theirs."""
+        return "text" if inputs.pixels is None else "pixels"
+
+    def _ids(self, sample: Sample, options: EmbedOptions) -> NDArray[np.int64] | None:
+        if options.text_column is None:
+            return None
+        text = sample.ref.extra.get(options.text_column)
+        if text is None or not str(text).strip():
+            return None
+        return self._encoder.tokenizer.ids(str(text))
+
+    def _images(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Vector | PredictError]:
+        return self._encoder.image.vectors(pixels) if pixels else []
+
+    def _texts(self, ids: Sequence[NDArray[np.int64]]) -> list[Vector | PredictError]:
+        return self._encoder.texts(ids) if ids else []
+
+
+PREDICTORS: dict[str, Callable[[DualEncoder], Predictor[Any, Any]]] = {
+    "classify": ClassifyPredictor,
+    "embed": EmbedPredictor,
+}
+
+
+def predictor(encoder: DualEncoder, task: str, need_image: bool, need_text: bool) -> Predictor[Any, Any]:
+    """Return the encoder as a predictor for `task`, with what is needed loaded. Raises ModelError."""
+    if task not in PREDICTORS:
+        raise ModelError(
+            f"{encoder.info.id} is a {encoder.info.family} model: it can {' and '.join(PREDICTORS)}, not {task}"
+        )
+    encoder.ready(need_image, need_text)
+    return PREDICTORS[task](encoder)
+
+
+def _picture(sample: Sample) -> NDArray[np.uint8]:
+    if sample.image is None:
+        raise PredictError("input_missing", "the row has no picture")
+    return sample.image
+
+
+def _together(image: Vector | PredictError | None, text: Vector | PredictError | None) -> Vectors | PredictError:
+    if isinstance(image, PredictError):
+        return image
+    return text if isinstance(text, PredictError) else Vectors(image, text)
+
+
+def _embedded(vectors: Vectors, options: EmbedOptions) -> Embedded:
+    image, text = (None if v is None else unit(v) if options.normalize else v for v in (vectors.image, vectors.text))
+    if image is not None:
+        return Embedded(image, text)
+    assert text is not None  # `preprocess` refuses a row without either
+    return Embedded(text)

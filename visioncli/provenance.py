@@ -1,0 +1,51 @@
+"""What produced an answer: a checkpoint, a model, and the choices made on the user's behalf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An automatic choice with its reason, shown by --verbose and kept in the output's metadata."""
+
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A directory in the hub's file layout, and where it came from."""
+
+    id: str  # as it is known: hub id, `demo`, or the directory's name
+    directory: Path
+    commit: str  # hub commit, or `files:<fingerprint>` for a local directory
+    licence: str | None = None
+    notice: str | None = None  # one sentence to show before any image is read (gated, non-commercial)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a loaded model."""
+
+    id: str
+    commit: str
+    family: str
+    recipe: str  # names the pre- and post-processing, with its version: `siglip/1 64x64 bicubic`
+    dimension: int  # width of the embedding
+    device: str
+    dtype: str
+    batch_size: int
+    choices: dict[str, Choice] = field(default_factory=dict)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """What changes an answer's numbers and is known only when the model is loaded."""
+        return {"dtype": self.dtype, "batch_size": self.batch_size, "recipe": self.recipe}
+
+    @property
+    def embedding_space(self) -> str:
+        """Vectors are comparable only within one space; many models share a dimension."""
+        return f"{self.id}@{self.commit}/{self.recipe}"

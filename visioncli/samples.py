@@ -1,0 +1,83 @@
+"""What travels from a source to a table: a reference, a decoded picture, an answer or a failure.
+
+Knows nothing of models, files or columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visioncli.errors import RowError
+
+ResultT = TypeVar("ResultT")
+
+
+def display(uri: bytes | None) -> str | None:
+    """A path or URL as text: bytes that are not UTF-8 show as `\\xNN`."""
+    return None if uri is None else uri.decode("utf-8", errors="backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where a picture is; no pixels. Picklable."""
+
+    position: int  # row number in the snapshot, from 0
+    id: str
+    uri: bytes | None  # absolute path, `tar:` reference or URL; None for a row that is text alone
+    extra: Mapping[str, object] = field(default_factory=dict)  # the manifest's columns that the task reads
+    version: str | None = None  # given by --version-col: stands for the file's own version
+    seen: str | None = None  # version of an earlier answer: a fetch may then say "unchanged"
+    error: RowError | None = None  # the source already knows that there is nothing to fetch
+
+    @property
+    def source(self) -> str | None:
+        return display(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a file, for rows and for metric depth."""
+
+    sha256: str | None = None  # hex, of the file's bytes
+    bytes: int | None = None
+    version: str | None = None  # modification time in ns, ETag or Last-Modified
+    size: tuple[int, int] | None = None  # (height, width), upright pixels of the original
+    exif: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A decoded picture. In jobs it is upright; it may be a scaled decoding of `facts.size`."""
+
+    ref: ImageRef
+    facts: Facts
+    image: NDArray[np.uint8] | None  # (H, W, 3) RGB; None for a row that is text alone
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[ResultT]):
+    ref: ImageRef
+    facts: Facts
+    result: ResultT
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Never a missing row, never another image in its place."""
+
+    ref: ImageRef
+    facts: Facts | None
+    error: RowError
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An earlier answer stands. `facts` is None where the bytes did not have to be read to know it."""
+
+    ref: ImageRef
+    facts: Facts | None
