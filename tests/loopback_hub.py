@@ -78,11 +78,16 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(404, b"")
 
     def _describe(self, hub_id: str, revision: str) -> None:
-        if not (repository := self.hub.find(hub_id)):
-            return self._refuse(401, "RepoNotFound")  # as the hub does for those who are not signed in
-        commit = repository.refs.get(revision or "main", revision)
-        if commit not in repository.commits:
-            return self._refuse(404, "RevisionNotFound")
+        repository = self.hub.find(hub_id)
+        commit = repository.refs.get(revision or "main", revision) if repository else ""
+        if not repository:
+            self._refuse(401, "RepoNotFound")  # as the hub does for those who are not signed in
+        elif commit not in repository.commits:
+            self._refuse(404, "RevisionNotFound")
+        else:
+            self._send_description(repository, commit)
+
+    def _send_description(self, repository: Repository, commit: str) -> None:
         files = repository.commits[commit]
         card = {"license": repository.licence} if repository.licence else {}
         described = {"id": repository.id, "sha": commit, "gated": repository.gated, "cardData": card}
@@ -93,11 +98,15 @@ class _Answers(BaseHTTPRequestHandler):
         repository = self.hub.find(hub_id)
         commit = repository.refs.get(revision, revision) if repository else ""
         if not repository or commit not in repository.commits:
-            return self._refuse(404, "RevisionNotFound" if repository else "RepoNotFound")
-        if repository.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return self._refuse(401, "GatedRepo")
-        if name not in repository.commits[commit]:
-            return self._refuse(404, "EntryNotFound")
+            self._refuse(404, "RevisionNotFound" if repository else "RepoNotFound")
+        elif repository.gated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._refuse(401, "GatedRepo")
+        elif name not in repository.commits[commit]:
+            self._refuse(404, "EntryNotFound")
+        else:
+            self._send_file(repository, commit, name)
+
+    def _send_file(self, repository: Repository, commit: str, name: str) -> None:
         data = repository.commits[commit][name]
         digest = hashlib.sha256(data).hexdigest() if len(data) >= LARGE else git_blob(data)
         headers = {"X-Repo-Commit": commit, "ETag": f'"{digest}"'}

@@ -107,11 +107,12 @@ async def chunked_truncated(server: Server, request: Request, writer: Writer) ->
 
 async def flaky(server: Server, request: Request, writer: Writer) -> None:
     """429 with Retry-After for the first request (`?after=`, or an HTTP date `?date=` seconds ahead), then 200."""
-    if server.count(request.path) > 1:
-        return answer(writer, 200, b"at last")
     ahead = request.query("date")
-    answer(writer, 429, PAGE, Retry_After=formatdate(time.time() + float(ahead), usegmt=True) if ahead else
-           request.query("after", "1"))  # fmt: skip
+    after = formatdate(time.time() + float(ahead), usegmt=True) if ahead else request.query("after", "1")
+    if server.count(request.path) > 1:
+        answer(writer, 200, b"at last")
+    else:
+        answer(writer, 429, PAGE, Retry_After=after)
 
 
 async def once_broken(server: Server, request: Request, writer: Writer) -> None:

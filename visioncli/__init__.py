@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from visioncli.io.decode import DecodeOptions
     from visioncli.io.fetch import FetchOptions
     from visioncli.io.listing import ListingOptions
-    from visioncli.jobs import Device, Job, Policy, Progress, Stop, Summary, run, steps
+    from visioncli.jobs.job import Device, Job, Policy, Progress, Stop
     from visioncli.jobs.rows import record_batches
+    from visioncli.jobs.steps import run, steps
+    from visioncli.jobs.summary import Summary
     from visioncli.pipeline import Settings, answer, load
     from visioncli.samples import Answer, Facts, Failure, ImageRef
     from visioncli.tasks.classify import ClassifyOptions, Labelled
@@ -46,10 +48,34 @@ _NAMES = {
     "answer": "visioncli.pipeline:answer",
     "load": "visioncli.pipeline:load",
     "record_batches": "visioncli.jobs.rows:record_batches",
-    "run": "visioncli.jobs:run",
-    "steps": "visioncli.jobs:steps",
+    "run": "visioncli.jobs.steps:run",
+    "steps": "visioncli.jobs.steps:steps",
 }
-__all__ = [*_NAMES]
+__all__ = [
+    "Answer",
+    "ClassifyOptions",
+    "DecodeOptions",
+    "Device",
+    "EmbedOptions",
+    "Embedded",
+    "Facts",
+    "Failure",
+    "FetchOptions",
+    "ImageRef",
+    "Job",
+    "Labelled",
+    "ListingOptions",
+    "Policy",
+    "Progress",
+    "Settings",
+    "Stop",
+    "Summary",
+    "answer",
+    "load",
+    "record_batches",
+    "run",
+    "steps",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,9 @@ ReportT = TypeVar("ReportT")
 ENGINES = {"local": "visioncli.engines:local"}
 
 
-def local(make_worker: Callable[[], Callable[[ShardT], Iterator[ReportT]]], shards: Iterable[ShardT]) -> Iterator[ReportT]:
+def local(
+    make_worker: Callable[[], Callable[[ShardT], Iterator[ReportT]]], shards: Iterable[ShardT]
+) -> Iterator[ReportT]:
     """One worker, in this process, one shard after the other."""
     work = make_worker()
     for shard in shards:

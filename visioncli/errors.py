@@ -132,9 +132,11 @@ CODES: dict[str, str] = {
     "non_finite": "the model answered with NaN or infinity, in every precision tried",
 }
 
-_PASSING = frozenset({"file_unreadable", "file_changed", "fetch_timeout", "fetch_connection", "fetch_truncated"}) | {
-    f"http_{status}" for status in (408, 425, 429, 500, 502, 503, 504)
-} | frozenset({"out_of_memory", "device_failed"})
+_PASSING = (
+    frozenset({"file_unreadable", "file_changed", "fetch_timeout", "fetch_connection", "fetch_truncated"})
+    | {f"http_{status}" for status in (408, 425, 429, 500, 502, 503, 504)}
+    | frozenset({"out_of_memory", "device_failed"})
+)
 
 
 def is_passing(code: str) -> bool:

@@ -25,7 +25,9 @@ class Meter:
     reused: int = 0  # rows answered from an equal picture of this run
     read_s: float = 0.0  # busy seconds of workers, reading local files
     decode_s: float = 0.0  # busy seconds of workers, decoding and preprocessing
-    held_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ADVICE, 0.0))  # device thread's seconds, by blame
+    held_s: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(ADVICE, 0.0)
+    )  # by whom the device waited for
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, **amounts: float) -> None:

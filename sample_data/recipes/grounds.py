@@ -76,7 +76,7 @@ def clouds(rng: np.random.Generator, size: Size) -> Field:
 
 def floor(rng: np.random.Generator, size: Size) -> Field:
     """A wall above a floor, one lighter than the other."""
-    y, x = _grid(size)
+    y, _ = _grid(size)
     horizon = rng.uniform(0.45, 0.8)
     return np.broadcast_to(np.where(y < horizon, 0.6, -0.6) * rng.choice([-1, 1]), size).astype(np.float32)
 

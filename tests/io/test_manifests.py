@@ -7,6 +7,7 @@ import datetime
 import decimal
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -379,8 +380,24 @@ def test_pictures_inside_a_parquet_file_are_refused(tmp_path: Path) -> None:
         "x.parquet: column 'image' holds struct<bytes: binary, path: string>, not paths or URLs; "
         "choose another with --image-col"
     )
-    path.write_bytes(b"no parquet")
+
+
+@pytest.mark.parametrize("damage", [lambda whole: b"no parquet", lambda whole: b"", lambda whole: whole[:-20]])
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": ["a.jpg"]}), path)
+    path.write_bytes(damage(path.read_bytes()))
     assert refusal(path).startswith("x.parquet cannot be read as Parquet: ")
+
+
+def test_damage_further_down_a_parquet_file_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    names = [f"{number}.jpg" for number in range(4000)]
+    pq.write_table(pa.table({"image": names}), path, compression="gzip", use_dictionary=False, row_group_size=2000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) * 3 // 4] = bytes(len(content) * 3 // 4 - len(content) // 2)
+    path.write_bytes(content)
+    assert refusal(path).startswith("x.parquet cannot be read: GZipCodec failed")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,13 @@ def test_a_large_folder_keeps_its_order(tmp_path: Path, monkeypatch: pytest.Monk
     assert column("id", str(tmp_path)) == ["a/x.jpg", *names[1:]]
 
 
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    skipped = walk.Skipped()
+    assert list(walk.walk(os.fsencode(tmp_path / "gone"), skipped)) == []
+    reason = f"'{tmp_path}/gone' (No such file or directory)"
+    assert list(skipped.sentences("x")) == [f"x: a folder could not be read and was skipped: {reason}"]
+
+
 def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
     deep = tmp_path  # deeper than Python's recursion and a shell's usual number of open files
     for _ in range(1200):

@@ -116,14 +116,17 @@ def sentencepiece(path: Path, **options: Any) -> None:
 
 def gemma_tokenizer(directory: Path) -> None:
     """tokenizer.json as SigLIP 2 has it: BPE over U+2581, byte fallback, <eos> 1, <pad> 0, no cleaning of its own."""
-    from tokenizers import Tokenizer, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors, trainers
     from tokenizers.models import BPE
 
     tokenizer = Tokenizer(BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     marks = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=400, special_tokens=marks, show_progress=False))
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=400, special_tokens=marks, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing("$A <eos>", special_tokens=[("<eos>", 1)])
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(directory / "tokenizer.json"))
     flags = {"add_bos_token": False, "add_eos_token": True, "pad_token": "<pad>", "eos_token": "<eos>"}

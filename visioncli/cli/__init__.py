@@ -29,7 +29,7 @@ def exit_code(error: VisioncliError) -> int:
 class _Group(TyperGroup):
     """Turns what is raised on purpose into one sentence on standard error and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except VisioncliError as error:

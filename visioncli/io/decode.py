@@ -6,7 +6,7 @@ counted before they are paid for. A file that ends too early fails; nothing is p
 
 Known limits: a transparent colour of a 16-bit truecolour PNG is compared by its high bytes; damage in the middle of a
 file is found where the format has a checksum (PNG) or its decoder stumbles, else decoded as it stands; Pillow's own
-limit of 179 million pixels stays for WebP, whatever --max-pixels says.
+limit of 179 million pixels stays for WebP and TIFF, whatever --max-pixels says.
 
 Knows nothing of where bytes come from, nor of models. `except Exception` stands here because Pillow's plugins raise
 anything, even SyntaxError.
@@ -56,7 +56,7 @@ UPRIGHT: dict[int, Transpose] = {  # EXIF 2.32, 4.6.4 A: orientation -> what tur
     8: Transpose.ROTATE_90,
 }
 
-_PILLOW_WARNINGS: tuple[object, ...] = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
+_PILLOW_WARNINGS: tuple[object, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 258, 262, 0
 
 
@@ -110,9 +110,12 @@ def _known_format(data: bytes) -> str:
 
 
 def _ignore_pillow_warnings() -> None:
-    """Odd EXIF is not worth a line on standard error. Idempotent, so safe in threads; catch_warnings is not."""
+    """Odd EXIF is not worth a line on standard error, and pixels are counted here.
+
+    Process-wide, but of Pillow alone and the same at each call, so safe in threads; catch_warnings is not.
+    """
     if _PILLOW_WARNINGS not in warnings.filters:
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Warning, module=r"PIL\.")
 
 
 def _open(format: str, data: bytes) -> ImageFile:

@@ -32,7 +32,7 @@ class FetchOptions:
     timeout_s: float = 30.0  # whole answer of one attempt, redirects included, waiting for a slot excluded
     retries: int = 3  # further attempts after the first
     per_host: int = 8  # concurrent requests to one host
-    max_bytes: int = 128 * 2**20  # of one file; a 100-megapixel JPEG takes about 50 MB
+    max_bytes: int = 128 * 10**6  # of one file; a 100-megapixel JPEG takes about 50 MB
     headers: tuple[tuple[str, str], ...] = ()  # sent to the URL's own host, never to another after a redirect
     ca_cert: str | None = None  # PEM file, trusted beside the system's authorities
     guard: bool = False  # refuse private, loopback, link-local and metadata addresses

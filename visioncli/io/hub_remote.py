@@ -42,7 +42,7 @@ class Listing:
 def list_files(hub_id: str, revision: str, deadline_s: float) -> Listing:
     """Ask the hub what `revision` of `hub_id` is now. One request, never repeated.
 
-    Raises HubUnreachableError (no answer within `deadline_s`, or an answer that may pass), ModelError (not found, gated).
+    Raises HubUnreachableError (no answer within `deadline_s`, or one that may pass), ModelError (not found, gated).
     """
     where = hub_cache.endpoint()
     if not where.startswith(("http://", "https://")):
@@ -175,7 +175,8 @@ def _of_status(status: int, hub_id: str) -> VisioncliError:
     where = hub_cache.endpoint()
     if status in (401, 404):
         return ModelError(
-            f"{where} knows no model {hub_id}, or it is private: check the name, or set HF_TOKEN to a token that may read it"
+            f"{where} knows no model {hub_id}, or it is private: check the name, "
+            "or set HF_TOKEN to a token that may read it"
         )
     if status in PASSING:
         return unreachable(hub_id, f"status {status}")
@@ -184,6 +185,6 @@ def _of_status(status: int, hub_id: str) -> VisioncliError:
 
 def unreachable(hub_id: str, reason: str) -> HubUnreachableError:
     return HubUnreachableError(
-        f"the hub at {hub_cache.endpoint()} did not deliver {hub_id} ({reason}): try again later, run `visioncli models "
-        f"pull {hub_id}` where it can be reached, or name a local directory (--model demo is bundled)"
+        f"the hub at {hub_cache.endpoint()} did not deliver {hub_id} ({reason}): try again later, run "
+        f"`visioncli models pull {hub_id}` where it can be reached, or name a local directory (--model demo is bundled)"
     )

@@ -43,7 +43,7 @@ def opened(path: bytes) -> Iterator[BinaryIO]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{shown(path)}: the gzip data are damaged ({error})") from error
     except OSError as error:
-        raise UsageError(f"{shown(path)} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
 
 
 def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from visioncli.errors import OutputError
+from visioncli.errors import OutputError, UsageError
+from visioncli.io.json_lines import json_lines, tables_of
 
 SINKS = {"parquet": "visioncli.io.sinks:write_parquet", "jsonl": "visioncli.io.sinks:write_jsonl"}
 Sink = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
@@ -65,10 +64,10 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
 
 
 def write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write one JSON object a line, and `<path>.meta.json` with what Parquet keeps in its metadata."""
+    """Write one JSON object a line, and before it `<path>.meta.json` with what Parquet keeps in its metadata."""
     meta = {key.decode(): json.loads(value) for key, value in (schema.metadata or {}).items()}
     meta["arrow_schema"] = base64.b64encode(schema.remove_metadata().serialize()).decode()
-    with whole_or_absent(path.with_name(path.name + ".meta.json")) as file:
+    with whole_or_absent(meta_of(path)) as file:
         file.write(json.dumps(meta, indent=1, ensure_ascii=False).encode() + b"\n")
     with whole_or_absent(path) as file:
         for table in tables:
@@ -76,43 +75,29 @@ def write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> No
                 file.write(line.encode() + b"\n")
 
 
-def json_lines(table: pa.Table) -> Iterator[str]:
-    """Yield each row as one line of JSON, keys in column order, numbers in the fewest digits of their type."""
-    keys = [json.dumps(name, ensure_ascii=False) for name in table.column_names]
-    for batch in table.to_batches():
-        columns = [_json_cells(column) for column in batch.columns]
-        for cells in zip(*columns, strict=True):
-            yield "{" + ", ".join(f"{key}: {cell}" for key, cell in zip(keys, cells, strict=True)) + "}"
+def meta_of(path: Path) -> Path:
+    return path.with_name(path.name + ".meta.json")
 
 
-def _json_cells(column: pa.Array) -> list[str]:
-    if _is_vector(column.type) or (pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)):
-        lists = column.cast(pa.list_(column.type.value_type)).cast(pa.list_(pa.string()))
-        joined = pc.binary_join(lists, ", ").to_pylist()
-        return ["null" if cell is None else f"[{cell}]" for cell in joined]
-    if pa.types.is_floating(column.type):
-        finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
-        return ["null" if cell is None else cell for cell in finite.cast(pa.string()).to_pylist()]
-    return [json.dumps(_plain(value), ensure_ascii=False) for value in column.to_pylist()]
+def read_jsonl(path: Path) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """Return what `write_jsonl` wrote. Raises UsageError, the tables too."""
+    try:
+        meta = json.loads(meta_of(path).read_text(encoding="utf-8"))
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(meta.pop("arrow_schema"))))
+    except (OSError, ValueError, KeyError):
+        raise UsageError(
+            f"{meta_of(path)} is missing or damaged: without it {path} cannot be continued; say --overwrite"
+        ) from None
+    schema = schema.with_metadata({key: json.dumps(value) for key, value in meta.items()})
+    return schema, _jsonl_tables(path, schema)
 
 
-def _plain(value: Any) -> Any:
-    """Make a Python value of an Arrow cell JSON's: times as ISO 8601, bytes as base64, not-a-number as null."""
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _is_vector(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+def _jsonl_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    try:
+        with open(path, "rb") as lines:
+            yield from tables_of(lines, schema)
+    except (ValueError, TypeError, ArithmeticError) as error:  # not JSON, or not of the type that the column has
+        raise UsageError(f"{path} is damaged: {error}; say --overwrite to ask all again") from error
 
 
 def _dictionary_columns(schema: pa.Schema) -> list[str]:
@@ -123,12 +108,20 @@ def _dictionary_columns(schema: pa.Schema) -> list[str]:
 def _regrouped(schema: pa.Schema, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     rows = size = 0
-    for table in tables:
-        for start in range(0, len(table), 1024):
-            piece = table.slice(start, 1024)
-            if rows and (rows + len(piece) > ROW_GROUP_ROWS or size + piece.nbytes > ROW_GROUP_BYTES):
-                yield pa.concat_tables(waiting)
-                waiting, rows, size = [], 0, 0
-            waiting.append(piece)
-            rows, size = rows + len(piece), size + piece.nbytes
+    for piece in (piece for table in tables for piece in _pieces(table)):
+        if rows and (rows + len(piece) > ROW_GROUP_ROWS or size + piece.nbytes > ROW_GROUP_BYTES):
+            yield pa.concat_tables(waiting)
+            waiting, rows, size = [], 0, 0
+        waiting.append(piece)
+        rows, size = rows + len(piece), size + piece.nbytes
     yield pa.concat_tables(waiting) if waiting else schema.empty_table()
+
+
+def _pieces(table: pa.Table, rows: int = 1024) -> Iterator[pa.Table]:
+    """Yield a table in slices of at most `rows`, fewer where those alone would pass ROW_GROUP_BYTES."""
+    for start in range(0, len(table), rows):
+        piece = table.slice(start, rows)
+        if piece.nbytes <= ROW_GROUP_BYTES or rows == 1:
+            yield piece
+        else:
+            yield from _pieces(piece, rows // 2)

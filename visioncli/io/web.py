@@ -1,7 +1,8 @@
 """The HTTP client: time-outs, caps, retries, and politeness towards each host.
 
-aiohttp, because it costs less per answer: 2,000 bodies of 20 KB from a server that waits 50 ms, 64 at a time, two busy
-cores: 773 to 895 images/s at 0.5 ms of CPU each; httpx 66 to 88 at 7.5 ms (tests/benchmarks/fetch.py).
+aiohttp, because it costs less per answer: 2,000 bodies of 20 KB from a server that waits 50 ms, 64 at a time, on two
+cores with other work: 354 to 895 images/s at 0.5 to 0.75 ms of CPU each, httpx 61 to 88 at 7 to 9 ms
+(tests/benchmarks/fetch.py).
 
 At most `per_host` requests at once go to a host. One that answers 429 or 5xx with Retry-After rests as a whole, for
 all URLs; where it asks for more than MAX_REST_S, its URLs fail with that status and without a request until then.

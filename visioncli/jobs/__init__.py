@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from visioncli.jobs.job import Device, Job, ListingOptions, Policy, Progress, Settings, Stop
+from visioncli.io.listing import ListingOptions
+from visioncli.jobs.job import Device, Job, Policy, Progress, Stop
 from visioncli.jobs.look import look_at
 from visioncli.jobs.steps import run, steps
 from visioncli.jobs.summary import Summary
+from visioncli.pipeline import Settings
 
 __all__ = [
     "Device",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from visioncli.errors import UsageError, VisioncliError
+from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
-from visioncli.io.sources import is_manifest
 from visioncli.pipeline import Settings
 
 
@@ -33,6 +31,8 @@ class Policy:
     max_error_rate: float | None = None  # failed rows over all rows, after at least 100 rows
     max_runtime_s: float | None = None
     unique_ids: bool = False
+    part_rows: int = 4096  # a part closes on rows or on time, so that a slow model loses little when it is killed
+    part_seconds: float = 20.0
 
     def __post_init__(self) -> None:
         chosen = [name for name in ("overwrite", "update", "retry_failed") if getattr(self, name)]
@@ -83,6 +83,23 @@ class Stop(threading.Event):
             raise self.reason
 
 
+class deadline:
+    """Asks `stop` to end the run after some seconds; None: never."""
+
+    def __init__(self, seconds: float | None, stop: Stop) -> None:
+        reason = OutOfTimeError("--max-runtime is over; finished parts are kept, the same command goes on from here")
+        self._timer = None if seconds is None else threading.Timer(seconds, stop.request, [reason])
+
+    def __enter__(self) -> None:
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is, whenever it is asked."""
@@ -91,34 +108,3 @@ class Progress:
     total: int | None  # None while rows are streamed
     failed: int
     begun_with: int  # rows that were there when this run began
-
-
-def answer_key(job: Job, options: Any, commit: str, model: str) -> dict[str, Any]:
-    """Return what an answer depends on, before the model is loaded: equal keys may share a table."""
-    decode = job.settings.decode
-    return {
-        "task": job.task,
-        "model": model,
-        "commit": commit,
-        "parameters": asdict(options),
-        "decode": asdict(decode),
-        "max_bytes": job.settings.fetch.max_bytes,
-    }
-
-
-def row_key(job: Job) -> dict[str, Any]:
-    """Return what decides which rows there are."""
-    listing = asdict(job.listing)
-    del listing["reserved"]
-    return {
-        "inputs": list(job.inputs),
-        "texts": list(job.texts),
-        "limit": job.limit,
-        "columns": listing,
-        "manifests": [_stamp(name) for name in job.inputs if is_manifest(name)],
-    }
-
-
-def _stamp(name: str) -> list[Any]:
-    facts = os.stat(name)
-    return [name, facts.st_size, facts.st_mtime_ns]

@@ -60,6 +60,8 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
     listing = survey([os.fsencode(name) for name in job.inputs], options, sys.stdin.buffer)
     for note in listing.notes:
         log.info(note)
+    for name in set(task.reads(job.options)) & set(listing.renamed):
+        raise UsageError(f"--text-col: the column {name!r} has the name of one of ours; give it another one")
     return listing
 
 
@@ -107,8 +109,13 @@ class Texts:
             yield pa.record_batch([texts, nothing.cast(pa.binary()), nothing, nothing, texts], schema=self.schema)
 
 
-def list_previous(previous: Previous, snapshot: Path, task: Task[Any, Any], options: Any, version: str | None) -> Listed:
-    """Write an earlier output's rows as the snapshot: answered rows stand, failed ones are asked again."""
+def list_previous(
+    previous: Previous, snapshot: Path, task: Task[Any, Any], options: Any, has_versions: bool
+) -> Listed:
+    """Write an earlier output's rows as the snapshot: answered rows stand, failed ones are asked again.
+
+    `has_versions`: its column `version` was given, and not found when the pictures were read.
+    """
     own = reserved_names(task, options) - {"id", "source", "image_index"}
     fields = [field for field in previous.schema if field.name not in own]
     schema = pa.schema(
@@ -116,13 +123,13 @@ def list_previous(previous: Previous, snapshot: Path, task: Task[Any, Any], opti
             *fields,
             ("uri", pa.binary()),
             ("missing", pa.string()),
-            *([("version", pa.string())] if version else []),
+            *([("version", pa.string())] if has_versions else []),
             *PLAN,
         ]
     )
     names = [field.name for field in fields]
-    tables = previous.tables([*names, "status", "error_code"])
-    batches = _rows_again(tables, schema, names, version)
+    tables = previous.tables([*names, "status", "error_code", "version"])
+    batches = _rows_again(tables, schema, names, has_versions)
     has_images = any(pc.any(pc.is_valid(table["source"])).as_py() for table in previous.tables(["source"]))
     listed = Listed(bool(has_images))
     write_snapshot(snapshot, schema, batches, None, listed.metadata)
@@ -130,7 +137,7 @@ def list_previous(previous: Previous, snapshot: Path, task: Task[Any, Any], opti
 
 
 def _rows_again(
-    tables: Iterator[pa.Table], schema: pa.Schema, names: list[str], version: str | None
+    tables: Iterator[pa.Table], schema: pa.Schema, names: list[str], has_versions: bool
 ) -> Iterator[pa.RecordBatch]:
     first = 0
     for table in tables:
@@ -140,7 +147,7 @@ def _rows_again(
         sources = zip(table["source"].to_pylist(), ok.to_pylist(), strict=True)
         uris = [None if source is None else b"" if done else uri_of(source) for source, done in sources]
         was = pa.array(range(first, first + len(table)), pa.int64())
-        extra = [table[version].cast(pa.string())] if version else []
+        extra = [table["version"]] if has_versions else []
         columns = [*(table[name] for name in names), pa.array(uris, pa.binary()), missing, *extra, was, ok]
         first += len(table)
         whole = pa.Table.from_arrays([*columns, pa.nulls(len(table), pa.string())], schema=schema)
@@ -166,4 +173,3 @@ def _stoppable(batches: Iterator[pa.RecordBatch], stop: Stop) -> Iterator[pa.Rec
     for batch in batches:
         stop.check()
         yield batch
-

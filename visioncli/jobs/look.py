@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from visioncli.jobs.checks import locate, refuse_finished
 from visioncli.jobs.job import Job
 from visioncli.jobs.listings import survey_job
-from visioncli.jobs.steps import locate, refuse_finished
 from visioncli.jobs.targets import Target
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task

@@ -15,14 +15,13 @@ import pyarrow as pa
 
 from visioncli.errors import ErrorRateError, VisioncliError
 from visioncli.io.sinks import write_parquet
+from visioncli.jobs.job import Policy
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, visible_schema
 from visioncli.jobs.standing import Outcome, Standing, merged_table
 from visioncli.samples import Failure
 from visioncli.tasks import Task
 
-PART_ROWS = 4096
-PART_SECONDS = 20.0  # so that a slow model loses little when it is killed
 RATE_FROM_ROWS = 100  # an error rate over fewer rows says nothing
 
 
@@ -78,7 +77,7 @@ def write_parts(
     table: Table,
     standing: Standing | None,
     tally: Tally,
-    max_error_rate: float | None,
+    policy: Policy,
 ) -> Iterator[Tally]:
     """Write the shard's outcomes as parts, and yield the tally after each outcome.
 
@@ -90,8 +89,8 @@ def write_parts(
         for outcome in outcomes:
             waiting.append(outcome)
             tally.add(outcome)
-            tally.check(max_error_rate)
-            if len(waiting) >= PART_ROWS or time.monotonic() - since > PART_SECONDS:
+            tally.check(policy.max_error_rate)
+            if len(waiting) >= policy.part_rows or time.monotonic() - since > policy.part_seconds:
                 part.write(first, waiting)
                 first, waiting, since = first + len(waiting), [], time.monotonic()
             yield tally

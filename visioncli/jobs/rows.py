@@ -67,7 +67,7 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _row(outcome: Answer[Any] | Failure, task: Task[Any, Any], options: Any) -> dict[str, Any]:
-    row = _facts(outcome.facts or Facts())
+    row = _facts(outcome.facts or Facts(version=outcome.ref.version))
     if isinstance(outcome, Failure):
         return row | {"status": "error", "error_code": outcome.error.code, "error": str(outcome.error), "stale": False}
     return row | {"status": "ok", "stale": False} | task.to_row(outcome.result, options)

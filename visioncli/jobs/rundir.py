@@ -16,10 +16,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from visioncli.errors import LockHeldError, OutputError, UsageError
+from visioncli.errors import LockHeldError, OutputError
 from visioncli.io.sinks import sync_folder
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
@@ -32,13 +33,18 @@ class RunDirectory:
         self.path = path
         self.snapshot = path / f"{prefix}inputs.parquet"
         self._run_json = path / f"{prefix}run.json"
+        self._removed = path.with_name(f".{path.name}.removed")
+        self._made = not path.exists()
         self._lock = self._locked()
+        shutil.rmtree(self._removed, ignore_errors=True)
 
     def _locked(self) -> int:
         while True:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(self._run_json, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:
+                continue  # removed between the two lines by the run that had it
             except OSError as error:
                 raise OutputError(f"{self.path} cannot be made: {error.strerror}") from error
             try:
@@ -46,30 +52,38 @@ class RunDirectory:
             except BlockingIOError:
                 os.close(descriptor)
                 raise LockHeldError(f"another run is working on {self.path}") from None
-            if os.fstat(descriptor).st_nlink:
+            if _is_at(descriptor, self._run_json):
                 return descriptor
-            os.close(descriptor)  # the run that had the lock finished and removed the file meanwhile
+            os.close(descriptor)  # the run that had the lock moved or removed the file meanwhile
 
     def release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Give the lock back; a directory in which nothing was begun goes."""
+        if self._lock < 0:
+            return
+        if self.key is None:
+            self._forget()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        os.close(self._lock)
+        self._lock = -1
 
     @property
     def key(self) -> dict[str, Any] | None:
         """The key of the run that was begun here; None for a new one, or one that died before it wrote anything."""
-        try:
-            key: dict[str, Any] = json.loads(self._run_json.read_text())
-        except ValueError:
-            return None
-        return key
+        return key_in(self._run_json)
 
     def write_key(self, key: Mapping[str, Any]) -> None:
-        # In place: the file is the lock, and a rename would leave the lock on a file that nobody opens.
+        """Keep the run's key. Raises OutputError."""
+        # In place: the file is the lock, and a rename would leave the lock on a file that nobody opens. What is there
+        # is written over, never emptied first: losing the key would lose every finished part.
         text = json.dumps(key, indent=1, ensure_ascii=False).encode() + b"\n"
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, text, 0)
-        os.fsync(self._lock)
+        try:
+            os.pwrite(self._lock, text, 0)
+            os.ftruncate(self._lock, len(text))
+            os.fsync(self._lock)
+        except OSError as error:
+            raise OutputError(f"{self._run_json} cannot be written: {error.strerror}") from error
 
     def part(self, first: int, end: int) -> Path:
         return self.path / f"part-{first:012d}-{end:012d}.parquet"
@@ -90,39 +104,50 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Forget the run that was begun here; the lock stays."""
+        os.ftruncate(self._lock, 0)  # first: parts without a key are nobody's, a key without its parts would be a lie
         for _, _, part in self.parts():
             part.unlink()
-        for stale in self.path.glob(".*.tmp"):
-            stale.unlink()
+        self.clear_scratch()
         self.snapshot.unlink(missing_ok=True)
-        os.ftruncate(self._lock, 0)
+
+    def clear_scratch(self) -> None:
+        """Remove what only a run at work needs: half-written files and copies."""
+        for scratch in (*self.path.glob(".*.tmp"), *self.path.glob(".previous.parquet"), *self.path.glob("whole-*")):
+            scratch.unlink()
 
     def remove(self) -> None:
-        """Remove the directory with everything in it, and give the lock back."""
-        shutil.rmtree(self.path)
+        """Remove the directory with everything in it, and give the lock back; to others it is there whole or gone."""
+        shutil.rmtree(self._removed, ignore_errors=True)
+        os.rename(self.path, self._removed)
         sync_folder(self.path.parent)
-        self.release()
+        shutil.rmtree(self._removed, ignore_errors=True)
+        self._unlock()
+
+    def move(self, path: Path) -> None:
+        """Give the directory another name, and the lock back."""
+        os.rename(self.path, path)
+        sync_folder(path.parent)
+        self._unlock()
+
+    def _forget(self) -> None:
+        self.clear()
+        self._run_json.unlink()
+        if self._made:
+            with suppress(OSError):  # somebody put something in
+                self.path.rmdir()
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return one phrase per value that differs, nested keys joined by dots."""
-    found = []
-    for name in [*old, *(name for name in new if name not in old)]:
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
-    return found
+def key_in(run_json: Path) -> dict[str, Any] | None:
+    """Return the run key that a file holds; None when there is none, or a torn one."""
+    try:
+        key, _ = json.JSONDecoder().raw_decode(run_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return key if isinstance(key, dict) and "mode" in key else None
 
 
-def refuse_other_key(old: Mapping[str, Any], new: Mapping[str, Any], what: str, advice: str) -> None:
-    """Raise UsageError naming what differs between two run keys, if anything does."""
-    found = differences(old, new)
-    if found:
-        raise UsageError(f"{what} with other settings ({'; '.join(found)}); {advice}")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from visioncli.errors import is_passing
 from visioncli.io import fetch
-from visioncli.jobs.previous import Previous, identities, text_hash, text_hashes, version_hashes, with_ranks
+from visioncli.jobs.hashes import identities, mask, text_hash, text_hashes, version_hashes, with_ranks
+from visioncli.jobs.previous import Previous, of_rows
 from visioncli.jobs.rows import STALE, answer_table
 from visioncli.jobs.snapshot import PLAN, Snapshot
 from visioncli.samples import Answer, Failure, ImageRef, Kept
@@ -22,7 +23,7 @@ Outcome = Answer[Any] | Failure | Kept
 
 
 class Planner:
-    """Adds the columns of PLAN to a snapshot's batches, in order: which rows of `previous` (not empty) they were."""
+    """Adds the columns of PLAN to a snapshot's batches, in order: which rows of `previous` they were."""
 
     def __init__(self, previous: Previous, identity: NDArray[np.uint64], text_column: str | None) -> None:
         self._previous, self._text_column = previous, text_column
@@ -30,33 +31,37 @@ class Planner:
         self._reached = 0
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        was = self._was[self._reached : self._reached + len(batch)]
+        previous, was = self._previous, self._was[self._reached : self._reached + len(batch)]
         self._reached += len(batch)
-        same_text = text_hashes(batch, self._text_column) == np.where(was >= 0, self._previous.text[was], 0)
-        settled = (was >= 0) & same_text & self._previous.settled[was]
-        kept = settled & self._unchanged(batch, was, settled)
-        seen = self._versions(batch, np.where(settled & ~kept, was, -1))
-        columns = [pa.array(np.where(was >= 0, was, -1)), pa.array(kept), seen]
+        same_text = text_hashes(batch, self._text_column) == of_rows(previous.text, was, 0)
+        settled = (was >= 0) & same_text & of_rows(previous.settled, was, False)
+        given = batch["version"] if "version" in batch.schema.names else pa.nulls(len(batch), pa.string())
+        told = mask(pc.is_valid(given))  # a given version stands for the file's own
+        same_version = version_hashes(given) == of_rows(previous.version, was, 0)
+        kept = settled & np.where(told, same_version, self._unchanged(batch, was, settled & ~told))
+        seen = self._versions(batch, np.where(settled & ~told, was, -1))
+        columns = [pa.array(was, pa.int64()), pa.array(kept, pa.bool_()), seen]
         return pa.record_batch([*batch.columns, *columns], schema=pa.schema([*batch.schema, *PLAN]))
 
-    def _unchanged(self, batch: pa.RecordBatch, was: NDArray[np.int64], settled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell which files have the size and time of their earlier answer; a given version stands for both."""
-        previous = self._previous
-        if "version" in batch.schema.names:
-            given = batch["version"]
-            known: NDArray[np.bool_] = np.asarray(pc.is_valid(given)) & (version_hashes(given) == previous.version[was])
-            return known
-        stats = [fetch.stat(uri) if wanted else None for uri, wanted in zip(_local(batch), settled, strict=True)]
+    def _unchanged(
+        self, batch: pa.RecordBatch, was: NDArray[np.int64], wanted: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Tell which of the wanted files have the size and time of their earlier answer."""
+        pairs = zip(_local(batch), wanted, strict=True)
+        stats = [fetch.stat(uri) if asked and uri is not None else None for uri, asked in pairs]
         size = np.array([-2 if found is None else found[0] for found in stats], np.int64)
         version = version_hashes(pa.array([None if found is None else found[1] for found in stats], pa.string()))
-        return (size == previous.bytes[was]) & (version == previous.version[was])
+        same_size = size == of_rows(self._previous.bytes, was, -1)
+        same: NDArray[np.bool_] = same_size & (version == of_rows(self._previous.version, was, 0))
+        return same
 
     def _versions(self, batch: pa.RecordBatch, was: NDArray[np.int64]) -> pa.Array:
         """Return the version that a remote row had, for a conditional request; null for all others."""
         remote = np.array([uri is not None and fetch.is_remote(uri) for uri in batch["uri"].to_pylist()], dtype=bool)
         rows = np.flatnonzero(remote & (was >= 0))
+        versions = self._previous.take(was[rows], ["version"])["version"].to_pylist()
         seen: list[str | None] = [None] * len(batch)
-        for index, version in zip(rows, self._previous.take(was[rows], ["version"])["version"].to_pylist(), strict=True):
+        for index, version in zip(rows, versions, strict=True):
             seen[index] = version
         return pa.array(seen, pa.string())
 

@@ -1,6 +1,6 @@
 """The order of a run's steps. Each is whole or absent, so that the same command goes on wherever it was stopped.
 
-    locate the model -> lock -> list (or find the snapshot) -> compare run keys -> load -> parts -> publish -> summary
+locate the model -> lock -> list (or find the snapshot) -> compare run keys -> load -> parts -> publish -> summary
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Run:
         answers = answer_key(self.job, options, self.checkpoint.commit, self.checkpoint.id)
         rows = row_key(self.job)
         key = {"mode": self.job.policy.mode, "answers": answers, "rows": rows, "resolved": resolved}
-        key = json.loads(json.dumps(key))  # as it will be read back: tuples are lists
+        key = dict(json.loads(json.dumps(key)))  # as it will be read back: tuples are lists
         if stored is not None:
             compared = {**key, "resolved": resolved if stored.get("resolved") else None}
             known = stored if resolved is not None else {**stored, "resolved": None}
@@ -253,7 +253,13 @@ class Run:
         yield Progress(tally.rows, rows, tally.failed.total(), begun_with)
 
     def _publish(
-        self, output: pa.Schema, previous: Previous | None, begun_with: int, seconds: float, listed: Listed, choices: Any
+        self,
+        output: pa.Schema,
+        previous: Previous | None,
+        begun_with: int,
+        seconds: float,
+        listed: Listed,
+        choices: Any,
     ) -> Summary:
         total = count(_light_tables(self.directory), previous)
         updated = self.job.policy.update and previous is not None

@@ -13,8 +13,9 @@ import pyarrow as pa
 from visioncli import models
 from visioncli.errors import UsageError
 from visioncli.io.listing import refs
-from visioncli.io.sinks import json_lines
-from visioncli.jobs.job import Job, Progress, Stop
+from visioncli.io.json_lines import json_lines
+from visioncli.jobs.checks import locate
+from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
 from visioncli.jobs.rows import answer_schema
@@ -33,8 +34,6 @@ _BATCH_ROWS = 1024
 
 def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
     """Do a job whose output is standard output. Raises what `steps` raises, and BrokenPipeError when nobody reads on."""
-    from visioncli.jobs.steps import deadline, locate
-
     _refuse_resuming(job)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     checkpoint = locate(job)
@@ -46,7 +45,8 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     answers = answer_schema(task, options, predictor.info, stale=False)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
-    rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
+    at_once = 1 if "-" in job.inputs else _BATCH_ROWS  # names that come slowly are not waited for
+    rows = Rows(listing.batches(at_once), task.reads(options), job.limit)
     out = out or sys.stdout.buffer
     with deadline(job.policy.max_runtime_s, stop):
         for outcomes in bursts(rows, predictor, options, job.settings, stop=stop, meter=meter):

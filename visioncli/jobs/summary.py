@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from visioncli.jobs.previous import Previous, identities, with_ranks
+from visioncli.jobs.hashes import U64, contents, identities, mask, with_ranks
+from visioncli.jobs.previous import Previous, of_rows
 from visioncli.jobs.rows import STALE
 from visioncli.meter import Meter
 
@@ -50,6 +51,11 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of_json(cls, values: dict[str, Any]) -> Summary:
+        changes = values["changes"]
+        return cls(**{**values, "changes": None if changes is None else Changes(**changes)})
+
 
 @dataclass
 class Count:
@@ -58,44 +64,46 @@ class Count:
     previous: Previous | None
     ok: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    stale: int = 0
-    _identity: list[NDArray[np.uint64]] = field(default_factory=list)
-    _sha: list[NDArray[np.uint64]] = field(default_factory=list)
+    _identity: list[U64] = field(default_factory=list)
+    _content: list[U64] = field(default_factory=list)
     _stale: list[NDArray[np.bool_]] = field(default_factory=list)
     _failed: list[NDArray[np.bool_]] = field(default_factory=list)
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are read, as far as a table has them."""
+        names = ["id", "source", "error_code", "sha256", STALE.name]
+        text = self.previous.text_column if self.previous is not None else None
+        return names if text is None else [*names, text]
+
     def add(self, table: pa.Table) -> None:
-        codes = table["error_code"].to_pylist()
-        bad = np.array([code is not None for code in codes], dtype=bool)
-        self.failed.update(code for code in codes if code is not None)
-        self.ok += int((~bad).sum())
-        self._failed.append(bad)
+        codes = [code for code in table["error_code"].to_pylist() if code is not None]
+        self.failed.update(codes)
+        self.ok += len(table) - len(codes)
         if self.previous is not None:
-            stale = table[STALE.name].to_pylist() if STALE.name in table.schema.names else [False] * len(table)
-            self._stale.append(np.array(stale, dtype=bool))
+            self._failed.append(mask(pc.is_valid(table["error_code"])))
+            stale = mask(table[STALE.name]) if STALE.name in table.schema.names else np.zeros(len(table), bool)
+            self._stale.append(stale)
             self._identity.append(identities(table))
-            self._sha.append(np.array([int(v[:16], 16) if v else 0 for v in table["sha256"].to_pylist()], np.uint64))
+            self._content.append(contents(table, self.previous.text_column))
 
     def new_failures(self) -> int:
         """Return how many rows fail that did not fail before."""
-        failed = np.concatenate(self._failed) if self._failed else np.zeros(0, bool)
-        if self.previous is None or not len(failed):
-            return int(failed.sum())
-        was = self.previous.match(with_ranks(np.concatenate(self._identity)))
-        return int((failed & ((was < 0) | self.previous.ok[was])).sum()) if self.previous.rows else int(failed.sum())
+        if self.previous is None:
+            return self.failed.total()
+        was = self.previous.match(with_ranks(_joined(self._identity, np.uint64)))
+        return int((_joined(self._failed, bool) & of_rows(self.previous.ok, was, True)).sum())
 
     def changes(self) -> Changes:
         """Return what became of the earlier output's rows. A moved row is new here, and its content vanished there."""
         assert self.previous is not None
-        if not self._identity:
-            return Changes(vanished=self.previous.rows)
-        sha, stale = np.concatenate(self._sha), np.concatenate(self._stale)
-        was = self.previous.match(with_ranks(np.concatenate(self._identity)))
-        same = (was >= 0) & (sha == self.previous.sha[was])
+        content, stale = _joined(self._content, np.uint64), _joined(self._stale, bool)
+        was = self.previous.match(with_ranks(_joined(self._identity, np.uint64)))
+        same = (was >= 0) & (content == of_rows(self.previous.content, was, 0))
         gone = np.ones(self.previous.rows, bool)
         gone[was[was >= 0]] = False
-        left = Counter(self.previous.sha[gone].tolist())
-        moved = sum((Counter(sha[(was < 0) & (sha != 0)].tolist()) & left).values())
+        left = Counter(self.previous.content[gone].tolist())
+        moved = sum((Counter(content[(was < 0) & (content != 0)].tolist()) & left).values())
         return Changes(
             unchanged=int((same & ~stale).sum()),
             new=int((was < 0).sum()) - moved,
@@ -106,14 +114,8 @@ class Count:
         )
 
 
-LIGHT = ("id", "source", "error_code", "sha256", STALE.name)  # the columns that Count reads
-
-
-def count(tables: Iterable[pa.Table], previous: Previous | None) -> Count:
-    total = Count(previous)
-    for table in tables:
-        total.add(table)
-    return total
+def _joined(pieces: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *pieces])
 
 
 def summarise(output: str, total: Count, meter: Meter, done_before: int, seconds: float, **more: Any) -> Summary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
-from visioncli.io.sinks import SINKS, Sink, sync_folder
-from visioncli.jobs.rundir import RunDirectory
+from visioncli.io.sinks import SINKS, Sink, meta_of, sync_folder, write_parquet
+from visioncli.jobs.rundir import RunDirectory, key_in
 from visioncli.tables import look_up
 
 _SUFFIXES = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -34,10 +33,13 @@ class Target:
         if output == "-":
             return cls(Path("-"), "stdout")
         if output.endswith("/") or Path(output).is_dir():
-            return cls(Path(output), "folder")
+            path = Path(output)
+            return cls(path if path.name not in ("", "..") else path.absolute().resolve(), "folder")
         kind = _SUFFIXES.get(Path(output).suffix)
         if kind is None:
-            raise UsageError(f"the output {output!r} must end in .parquet, .jsonl or / (a folder of parts), or be - (JSONL)")
+            raise UsageError(
+                f"the output {output!r} must end in .parquet, .jsonl or / (a folder of parts), or be - (JSONL)"
+            )
         return cls(Path(output), kind)
 
     @property
@@ -51,14 +53,39 @@ class Target:
             return "finished" in (self._folder_key() or {})
         return self.path.exists()
 
+    @property
+    def _old(self) -> Path:
+        """The folder that an exchange of two folders puts aside."""
+        return self.path.with_name(f".{self.path.name}.replaced")
+
     def recover(self) -> None:
-        """Finish or undo the exchange of two folders that a crash cut in two."""
-        old = self.path.with_name(self.path.name + ".old")
-        if self.kind != "folder" or not old.exists():
+        """Finish the exchange of two folders that a crash cut in two. Raises LockHeldError when it goes on just now."""
+        if self.kind != "folder" or not self._old.exists():
             return
+        if not self.path.exists() and not self.beside.exists():
+            os.rename(self._old, self.path)
+            return
+        directory = RunDirectory(self.beside if self.beside.exists() else self.path, "_")
         if not self.path.exists():
-            os.rename(self.beside if self.beside.exists() else old, self.path)
-        shutil.rmtree(old, ignore_errors=True)
+            directory.move(self.path)
+        directory.release()
+
+    def stamp(self) -> list[int]:
+        """Return what tells a finished output from every other: changes when it is replaced, not when it is renamed."""
+        return _stamp(self.path / "_run.json" if self.kind == "folder" else self.path)
+
+    def leftover(self) -> dict[str, Any] | None:
+        """Return the key of the run that made the output and was killed before it could clean up after itself."""
+        if self.kind == "folder":
+            return self._folder_key() if self._old.exists() else None
+        key = key_in(self.beside / "run.json")
+        made = key is not None and "finished" in key and self.path.exists() and key["finished"]["stamp"] == self.stamp()
+        return key if made else None
+
+    def clean_up(self, directory: RunDirectory) -> None:
+        """Remove what that run left. The directory's lock stays."""
+        directory.clear()
+        shutil.rmtree(self._old, ignore_errors=True)
 
     def run_directory(self) -> RunDirectory:
         """Return the locked directory that a run on this output works in."""
@@ -69,37 +96,47 @@ class Target:
         self._refuse_strangers()
         return RunDirectory(self.path, "_")
 
-    def publish(self, directory: RunDirectory, schema: pa.Schema, summary: dict[str, Any]) -> None:
-        """Make the finished parts the output; afterwards nothing of the run is left beside it."""
-        if self.kind == "folder":
-            return self._publish_folder(directory, summary)
+    def publish(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
+        """Make the finished parts the output; afterwards nothing of the run is left beside it.
+
+        `finished` is kept until then, and in a folder for good, for a run that is killed on the way.
+        """
+        (self._publish_folder if self.kind == "folder" else self._publish_file)(directory, schema, finished)
+
+    def _publish_file(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
+        whole = directory.path / f"whole-{self.path.name}"
         sink: Sink = look_up(SINKS, self.kind, "output format")
-        sink(self.path, schema, part_tables(directory))
+        sink(whole, schema, part_tables(directory))
+        directory.write_key({**(directory.key or {}), "finished": {**finished, "stamp": _stamp(whole)}})
+        if meta_of(whole).exists():  # first: where the output itself is, the run is finished
+            os.replace(meta_of(whole), meta_of(self.path))
+        os.replace(whole, self.path)
+        sync_folder(self.path.parent)
         directory.remove()
 
-    def _publish_folder(self, directory: RunDirectory, summary: dict[str, Any]) -> None:
+    def _publish_folder(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
+        if not directory.parts():  # a data set without rows has columns too
+            write_parquet(directory.part(0, 0), schema, [])
+        directory.write_key({**(directory.key or {}), "finished": finished})
         directory.snapshot.unlink(missing_ok=True)
-        (directory.path / ".previous.parquet").unlink(missing_ok=True)
-        directory.write_key({**(directory.key or {}), "finished": summary})
+        directory.clear_scratch()
         sync_folder(directory.path)
         if directory.path != self.path:
-            old = self.path.with_name(self.path.name + ".old")
-            os.rename(self.path, old)
-            os.rename(directory.path, self.path)
-            sync_folder(self.path.parent)
-            shutil.rmtree(old)
-        directory.release()
+            os.rename(self.path, self._old)
+            directory.move(self.path)
+            shutil.rmtree(self._old)
 
     def _folder_key(self) -> dict[str, Any] | None:
-        try:
-            key: dict[str, Any] = json.loads((self.path / "_run.json").read_text())
-        except (OSError, ValueError):
-            return None
-        return key
+        return key_in(self.path / "_run.json")
 
     def _refuse_strangers(self) -> None:
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "_run.json").exists():
             raise UsageError(f"the folder {self.path} holds other things; name a new or empty one")
+
+
+def _stamp(path: Path) -> list[int]:
+    facts = path.stat()
+    return [facts.st_size, facts.st_mtime_ns]
 
 
 def part_tables(directory: RunDirectory) -> Iterator[pa.Table]:

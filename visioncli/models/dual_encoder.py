@@ -93,7 +93,7 @@ def _checked(vector: Vector) -> Vector | PredictError:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
-    # CUDA and MPS have a class for it; a CPU's allocator has only words.
+    # CUDA has a class for it, MPS and the CPU's allocator have only words.
     return (
         isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "out of memory" in str(error)
     )

@@ -148,16 +148,10 @@ def _short(values: tuple[float, ...]) -> str:
     return ",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
 
 
-def _resize(
-    image: NDArray[np.uint8],
-    size: tuple[int, int],
-    resample: int,
-    box: tuple[float, float, float, float] | None = None,
-) -> NDArray[np.uint8]:
+def _resize(image: NDArray[np.uint8], size: tuple[int, int], resample: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    picture = Image.fromarray(image).resize((size[1], size[0]), resample=resample, box=box)
-    return np.asarray(picture)
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), resample=resample))
 
 
 def _shortest_and_crop(
@@ -176,10 +170,16 @@ def _resize_centre(
     image: NDArray[np.uint8], size: tuple[int, int], crop: tuple[int, int], resample: int
 ) -> NDArray[np.uint8]:
     """The centre of `_resize(image, size)` alone; within one level of it, as Pillow keeps a box in float32."""
-    cut = min(crop[0], size[0]), min(crop[1], size[1])
-    top, left = (size[0] - cut[0]) // 2, (size[1] - cut[1]) // 2
+    from PIL import Image
+
+    height, width = min(crop[0], size[0]), min(crop[1], size[1])
     y, x = image.shape[0] / size[0], image.shape[1] / size[1]  # source pixels per resized pixel
-    return _resize(image, cut, resample, (left * x, top * y, (left + cut[1]) * x, (top + cut[0]) * y))
+    left, top = (size[1] - width) // 2 * x, (size[0] - height) // 2 * y
+    # Across, then down, as Pillow does a whole picture; left to itself it would here go down first, and round otherwise.
+    across = Image.fromarray(image).resize(
+        (width, image.shape[0]), resample=resample, box=(left, 0, left + width * x, image.shape[0])
+    )
+    return np.asarray(across.resize((width, height), resample=resample, box=(0, top, width, top + height * y)))
 
 
 def _centre(image: NDArray[np.uint8], crop: tuple[int, int]) -> NDArray[np.uint8]:

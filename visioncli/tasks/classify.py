@@ -27,7 +27,9 @@ class ClassifyOptions:
         if not self.labels:
             raise UsageError("at least one label is needed")
         if len(set(self.labels)) != len(self.labels):
-            raise UsageError("the labels repeat: " + ", ".join(sorted({x for x in self.labels if self.labels.count(x) > 1})))
+            raise UsageError(
+                "the labels repeat: " + ", ".join(sorted({x for x in self.labels if self.labels.count(x) > 1}))
+            )
         if self.scoring not in SCORINGS:
             raise UsageError(f"unknown scoring {self.scoring!r}; known: {', '.join(SCORINGS)}")
         if self.top_k is not None and self.top_k < 1:

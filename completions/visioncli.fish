@@ -1,0 +1,1 @@
+complete --command visioncli --no-files --arguments "(env _VISIONCLI_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) visioncli)" --condition "env _VISIONCLI_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) visioncli"

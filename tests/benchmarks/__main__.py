@@ -1,0 +1,9 @@
+"""Every figure that README gives: `make bench`. Each is a program of its own, so that none warms the next."""
+
+import subprocess
+import sys
+
+if __name__ == "__main__":
+    for name in ("pipeline", "fetch", "overhead", "memory", "update"):
+        print(f"== {name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)

@@ -1,0 +1,115 @@
+"""Run keys: what a table's rows and answers depend on, and whether two runs may share one.
+
+Knows nothing of where keys are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from visioncli.errors import UsageError
+from visioncli.io.sources import is_manifest
+from visioncli.jobs.job import Job
+from visioncli.provenance import Checkpoint
+
+
+def run_key(
+    job: Job,
+    options: Any,
+    checkpoint: Checkpoint,
+    rows: Mapping[str, Any],
+    continued: list[int] | None,
+    resolved: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the key of one run; `resolved` is known when the model is loaded, `continued` stamps an earlier output."""
+    answers = answer_key(job, options, checkpoint.commit, checkpoint.id)
+    parts = {"mode": job.policy.mode, "answers": answers, "rows": rows, "continued": continued, "resolved": resolved}
+    key: dict[str, Any] = json.loads(json.dumps(parts))  # as it will be read back: tuples are lists
+    return key
+
+
+def answer_key(job: Job, options: Any, commit: str, model: str) -> dict[str, Any]:
+    """Return what an answer depends on, before the model is loaded: equal keys may share a table."""
+    decode = job.settings.decode
+    return {
+        "task": job.task,
+        "model": model,
+        "commit": commit,
+        "parameters": asdict(options),
+        "decode": asdict(decode),
+        "max_bytes": job.settings.fetch.max_bytes,
+    }
+
+
+def row_key(job: Job) -> dict[str, Any]:
+    """Return what decides which rows there are."""
+    listing = asdict(job.listing)
+    del listing["reserved"]
+    return {
+        "inputs": list(job.inputs),
+        "texts": list(job.texts),
+        "limit": job.limit,
+        "columns": listing,
+        "manifests": [_stamp(name) for name in job.inputs if is_manifest(name)],
+    }
+
+
+def _stamp(name: str) -> list[Any]:
+    facts = os.stat(name)
+    return [name, facts.st_size, facts.st_mtime_ns]
+
+
+def is_same_command(stored: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether the run of `stored` did what a run of `key` is to do; both before their model is loaded."""
+    return all(stored[name] == key[name] for name in ("mode", "answers", "rows"))
+
+
+def refuse_other_run(stored: Mapping[str, Any], key: Mapping[str, Any]) -> None:
+    """Raise UsageError unless `key` may go on with the unfinished run of `stored`."""
+    compared = [name for name in key if name != "resolved" or (stored["resolved"] and key["resolved"])]
+    old, new = ({name: whole[name] for name in compared} for whole in (stored, key))
+    _refuse_differences(old, new, "the unfinished run was begun", "say --no-resume to begin anew")
+
+
+def refuse_other_output(path: str, made_with: Mapping[str, Any], key: Mapping[str, Any]) -> None:
+    """Raise UsageError unless a run of `key` may take over answers of the finished output at `path`."""
+    same_rows = key["mode"] == "retry-failed"
+    old, new = (_lasting(whole, same_rows, bool(key["resolved"])) for whole in (made_with, key))
+    _refuse_differences(old, new, f"{path} was made", "say --overwrite to ask all again")
+
+
+def _lasting(key: Mapping[str, Any], same_rows: bool, loaded: bool) -> dict[str, Any]:
+    """What an output and its continuation must share: not the manifests' times, and not the batch size."""
+    lasting = {"answers": key["answers"]}
+    if same_rows:
+        lasting["rows"] = {name: value for name, value in key["rows"].items() if name != "manifests"}
+    if loaded:
+        lasting["resolved"] = {name: value for name, value in key["resolved"].items() if name != "batch_size"}
+    return lasting
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return one phrase per value that differs, nested keys joined by dots."""
+    found = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
+    return found
+
+
+def _refuse_differences(old: Mapping[str, Any], new: Mapping[str, Any], what: str, advice: str) -> None:
+    found = differences(old, new)
+    if found:
+        raise UsageError(f"{what} with other settings ({'; '.join(found)}); {advice}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
