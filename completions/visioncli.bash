@@ -1,10 +1,214 @@
-_visioncli_completion() {
-    local IFS=$'
-'
-    COMPREPLY=( $( env COMP_WORDS="${COMP_WORDS[*]}" \
-                   COMP_CWORD=$COMP_CWORD \
-                   _VISIONCLI_COMPLETE=complete_bash $1 ) )
-    return 0
+# Completion of visioncli for bash 4.2 and newer; needs nothing else. Written by `make completions`: do not edit.
+# Source this file from ~/.bashrc.
+
+# Fill `rows` with what can follow the command $1: names|kind|words|help. A + before the names: may be given again;
+# <> is the argument. A kind is command, flag, or how a value completes: words, files (where no word fits), at (@FILE).
+_visioncli_rows() {
+    case $1 in
+    '') rows=(
+            'classify|command||Zero-shot classification: every picture against a list of labels.'
+            'embed|command||Embeddings of pictures, of texts, or of both.'
+            'doctor|command||Show what this machine has: devices, dtypes, codecs, versions, folders.'
+            'models|command||What can run here: list it, fetch and pin it, check it.'
+            '--version|flag||Show the version.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' classify') rows=(
+            '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
+            '-l --labels|at||What the pictures may show; @FILE has one a line.'
+            '+ --template|files||How a label becomes a sentence; several are averaged. (default: {})'
+            '--scoring|words|softmax sigmoid cosine|softmax: one of the labels; sigmoid: each by itself; cosine: raw similarity.'
+            '-k --top-k|files||Keep the best K labels. (default: all)'
+            '-o --output|files||FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).'
+            '--overwrite|flag||Replace a finished output, asking every row again.'
+            '--update|flag||Ask only what is new or changed since the finished output.'
+            '--retry-failed|flag||Ask only the rows that failed in the finished output.'
+            '--no-resume|flag||Forget an unfinished run on this output.'
+            '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|Hub id, local directory, alias (see `visioncli models list`), or demo.'
+            '--revision|files||Branch, tag or commit of the hub id.'
+            '--device|words|auto cpu cuda mps|Where the model runs.'
+            '--dtype|words|auto float32 bfloat16 float16|Numbers the model computes in.'
+            '--batch-size|words|auto|Pictures per forward pass.'
+            '--offline|flag||Never reach for the model hub.'
+            '--image-col|files||The manifest'\''s column of paths or URLs. (default: a usual name, announced)'
+            '--id-col|files||The manifest'\''s column of ids. (default: id, else derived)'
+            '--version-col|files||A column that changes when the picture does (for --update).'
+            '-0 --null|flag||Names on standard input end with NUL.'
+            '--limit|files||Take the first N rows.'
+            '--unique-ids|flag||Refuse ids that repeat.'
+            '--workers|words|auto|Threads that read and decode.'
+            '--per-host|files||Requests to one host at a time.'
+            '--timeout|files||Seconds for one whole answer.'
+            '--retries|files||Further attempts on 429, 5xx and lost connections.'
+            '+ --header|files||Sent with every request; repeatable.'
+            '--ca-cert|files||Certificates to trust, PEM.'
+            '--guard|flag||Refuse URLs that lead to private addresses.'
+            '--max-bytes|files||Larger files fail their row.'
+            '--max-pixels|files||Larger pictures fail their row, before memory is spent.'
+            '--alpha|words|white black drop|What is behind transparent pixels.'
+            '--exact|flag||Never decode a JPEG at a reduced size.'
+            '--max-error-rate|files||Stop when more than this share of at least 100 rows failed.'
+            '--fail-on|words|any new none|Which failed rows make the exit code 3.'
+            '--max-runtime|files||Stop after this long (90s, 30m, 4h), resumable, exit 75.'
+            '--dry-run|flag||Say what would be done, and do nothing.'
+            '-q --quiet|flag||Only warnings and errors.'
+            '-v --verbose|flag||Each automatic choice with its reason.'
+            '--progress|words|auto bar plain json none|How progress is shown on standard error.'
+            '--summary|files||Write the run'\''s summary as JSON.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' embed') rows=(
+            '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
+            '+ -t --text|files||Embed this text in place of INPUT; repeatable.'
+            '--text-col|files||The manifest'\''s column of texts: beside its images, or alone.'
+            '--no-normalize|flag||Keep the vectors'\'' lengths, which are made 1 otherwise.'
+            '--store|words|float32 float16|Numbers that vectors are stored in.'
+            '-o --output|files||FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).'
+            '--overwrite|flag||Replace a finished output, asking every row again.'
+            '--update|flag||Ask only what is new or changed since the finished output.'
+            '--retry-failed|flag||Ask only the rows that failed in the finished output.'
+            '--no-resume|flag||Forget an unfinished run on this output.'
+            '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|Hub id, local directory, alias (see `visioncli models list`), or demo.'
+            '--revision|files||Branch, tag or commit of the hub id.'
+            '--device|words|auto cpu cuda mps|Where the model runs.'
+            '--dtype|words|auto float32 bfloat16 float16|Numbers the model computes in.'
+            '--batch-size|words|auto|Pictures per forward pass.'
+            '--offline|flag||Never reach for the model hub.'
+            '--image-col|files||The manifest'\''s column of paths or URLs. (default: a usual name, announced)'
+            '--id-col|files||The manifest'\''s column of ids. (default: id, else derived)'
+            '--version-col|files||A column that changes when the picture does (for --update).'
+            '-0 --null|flag||Names on standard input end with NUL.'
+            '--limit|files||Take the first N rows.'
+            '--unique-ids|flag||Refuse ids that repeat.'
+            '--workers|words|auto|Threads that read and decode.'
+            '--per-host|files||Requests to one host at a time.'
+            '--timeout|files||Seconds for one whole answer.'
+            '--retries|files||Further attempts on 429, 5xx and lost connections.'
+            '+ --header|files||Sent with every request; repeatable.'
+            '--ca-cert|files||Certificates to trust, PEM.'
+            '--guard|flag||Refuse URLs that lead to private addresses.'
+            '--max-bytes|files||Larger files fail their row.'
+            '--max-pixels|files||Larger pictures fail their row, before memory is spent.'
+            '--alpha|words|white black drop|What is behind transparent pixels.'
+            '--exact|flag||Never decode a JPEG at a reduced size.'
+            '--max-error-rate|files||Stop when more than this share of at least 100 rows failed.'
+            '--fail-on|words|any new none|Which failed rows make the exit code 3.'
+            '--max-runtime|files||Stop after this long (90s, 30m, 4h), resumable, exit 75.'
+            '--dry-run|flag||Say what would be done, and do nothing.'
+            '-q --quiet|flag||Only warnings and errors.'
+            '-v --verbose|flag||Each automatic choice with its reason.'
+            '--progress|words|auto bar plain json none|How progress is shown on standard error.'
+            '--summary|files||Write the run'\''s summary as JSON.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' doctor') rows=(
+            '--json|flag||One JSON object instead of text.'
+            '--online|flag||Also ask whether the hub can be reached.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' models') rows=(
+            'list|command||List every model that --model may name: bundled, short names, and what else of their families is cached.'
+            'pull|command||Fetch a checkpoint from the hub, check every file'\''s hash, and print `<id> <commit> <directory>`.'
+            'verify|command||Hash every file again and compare: ok, changed, missing, or unknown. Exit 1 if any differs; needs no network.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' models list') rows=(
+            '--json|flag||One JSON object a line instead of text.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' models pull') rows=(
+            '<>|files|siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|A hub id (org/name) or a short name.'
+            '--revision|files||A branch, a tag or a commit; `main` by default.'
+            '--force|flag||Fetch files again that are there and right.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    ' models verify') rows=(
+            '<>|files|siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|A hub id, a short name, a directory, or demo.'
+            '--revision|files||A branch, a tag or a commit; `main` by default.'
+            '--json|flag||One JSON object a line instead of text.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
+    esac
 }
 
-complete -o default -F _visioncli_completion visioncli
+# Complete a value of kind $1 with the words $2, beginning with `cur`.
+_visioncli_value() {
+    local word
+    for word in $2; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+    done
+    case $1 in
+    files) compopt -o bashdefault -o default ;; # readline names files itself, quoted as they need, if COMPREPLY is empty
+    at) [[ $cur && $cur != @* ]] || _visioncli_at_files ;;
+    esac
+}
+
+# Readline does not know that a file follows the @, so quote it here, and end folders with a slash.
+_visioncli_at_files() {
+    local i
+    mapfile -t COMPREPLY < <(compgen -f -- "${cur#@}")
+    for i in "${!COMPREPLY[@]}"; do
+        [[ -d ${COMPREPLY[i]} ]] && COMPREPLY[i]+=/ && compopt -o nospace
+        printf -v 'COMPREPLY[i]' '@%q' "${COMPREPLY[i]}"
+    done
+}
+
+# Put the helps beside the names, where bash only lists and inserts nothing of it.
+_visioncli_described() {
+    local i width=0
+    [[ ${#COMPREPLY[@]} -gt 1 && ${COMP_TYPE:-} == 63 ]] || return 0
+    for i in "${COMPREPLY[@]}"; do ((${#i} > width)) && width=${#i}; done
+    for i in "${!COMPREPLY[@]}"; do
+        printf -v 'COMPREPLY[i]' '%-*s  %s' "$width" "${COMPREPLY[i]}" "${helps[i]}"
+        COMPREPLY[i]=${COMPREPLY[i]:0:${COLUMNS:-80} - 1}
+    done
+}
+
+_visioncli() {
+    local IFS=$' \t\n' cur=${COMP_WORDS[COMP_CWORD]} path='' value='' option='' over='' word row names kind words help name
+    local -a given=() rows=() helps=()
+    COMPREPLY=()
+
+    # --dtype=auto arrives as three words, @FILE as two.
+    [[ ${COMP_WORDS[COMP_CWORD - 1]} == @ ]] && cur=@$cur
+    [[ $cur == = ]] && cur=
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
+        case "$path $word" in
+        *' =' | *' @') ;;
+        ' classify' | ' embed' | ' doctor' | ' models' | ' models list' | ' models pull' | ' models verify') path+=" $word" ;;
+        *) given+=("$word") option=$word ;;
+        esac
+        [[ $word == -- ]] && over=yes
+    done
+    _visioncli_rows "$path"
+
+    for row in "${rows[@]}"; do
+        names=${row%%|*} row=${row#*|}
+        kind=${row%%|*} row=${row#*|}
+        words=${row%%|*} help=${row#*|}
+        if [[ $names == '<>' ]]; then
+            [[ $cur == -* && ! $over ]] || value="$kind $words"
+        elif [[ $kind != command && $kind != flag && $option && ! $over && " $names " == *" $option "* ]]; then
+            COMPREPLY=() helps=()
+            _visioncli_value "$kind" "$words"
+            return
+        fi
+        [[ $names == '<>' || $over ]] && continue
+        # An empty word asks a group for its commands; options come when a dash is typed.
+        [[ $kind != command && ! $cur && ${rows[0]} == *'|command|'* ]] && continue
+        for name in $names; do
+            [[ $names != '+ '* && " ${given[*]} " == *" $name "* ]] && continue 2
+        done
+        for name in $names; do
+            [[ $name == "$cur"* && $name != + ]] && COMPREPLY+=("$name") && helps+=("$help")
+        done
+    done
+    if [[ $value ]]; then
+        COMPREPLY=()
+        _visioncli_value "${value%% *}" "${value#* }"
+    else
+        _visioncli_described
+    fi
+}
+
+complete -F _visioncli visioncli

@@ -1,19 +1,174 @@
-Import-Module PSReadLine
-Set-PSReadLineKeyHandler -Chord Tab -Function MenuComplete
-$scriptblock = {
+# Completion of visioncli for PowerShell 7. Written by `make completions`: do not edit.
+# Dot-source this file from $PROFILE. Where it offers nothing, PowerShell offers files.
+
+Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
-    $Env:_VISIONCLI_COMPLETE = "complete_powershell"
-    $Env:_TYPER_COMPLETE_ARGS = $commandAst.ToString()
-    $Env:_TYPER_COMPLETE_WORD_TO_COMPLETE = $wordToComplete
-    visioncli | ForEach-Object {
-        $commandArray = $_ -Split ":::"
-        $command = $commandArray[0]
-        $helpString = $commandArray[1]
-        [System.Management.Automation.CompletionResult]::new(
-            $command, $command, 'ParameterValue', $helpString)
+
+    # What can follow a command: names|kind|words|help. A + before the names: may be given again; <> is the argument.
+    $table = @{
+        '' = @(
+            'classify|command||Zero-shot classification: every picture against a list of labels.'
+            'embed|command||Embeddings of pictures, of texts, or of both.'
+            'doctor|command||Show what this machine has: devices, dtypes, codecs, versions, folders.'
+            'models|command||What can run here: list it, fetch and pin it, check it.'
+            '--version|flag||Show the version.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' classify' = @(
+            '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
+            '-l --labels|at||What the pictures may show; @FILE has one a line.'
+            '+ --template|files||How a label becomes a sentence; several are averaged. (default: {})'
+            '--scoring|words|softmax sigmoid cosine|softmax: one of the labels; sigmoid: each by itself; cosine: raw similarity.'
+            '-k --top-k|files||Keep the best K labels. (default: all)'
+            '-o --output|files||FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).'
+            '--overwrite|flag||Replace a finished output, asking every row again.'
+            '--update|flag||Ask only what is new or changed since the finished output.'
+            '--retry-failed|flag||Ask only the rows that failed in the finished output.'
+            '--no-resume|flag||Forget an unfinished run on this output.'
+            '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|Hub id, local directory, alias (see `visioncli models list`), or demo.'
+            '--revision|files||Branch, tag or commit of the hub id.'
+            '--device|words|auto cpu cuda mps|Where the model runs.'
+            '--dtype|words|auto float32 bfloat16 float16|Numbers the model computes in.'
+            '--batch-size|words|auto|Pictures per forward pass.'
+            '--offline|flag||Never reach for the model hub.'
+            '--image-col|files||The manifest''s column of paths or URLs. (default: a usual name, announced)'
+            '--id-col|files||The manifest''s column of ids. (default: id, else derived)'
+            '--version-col|files||A column that changes when the picture does (for --update).'
+            '-0 --null|flag||Names on standard input end with NUL.'
+            '--limit|files||Take the first N rows.'
+            '--unique-ids|flag||Refuse ids that repeat.'
+            '--workers|words|auto|Threads that read and decode.'
+            '--per-host|files||Requests to one host at a time.'
+            '--timeout|files||Seconds for one whole answer.'
+            '--retries|files||Further attempts on 429, 5xx and lost connections.'
+            '+ --header|files||Sent with every request; repeatable.'
+            '--ca-cert|files||Certificates to trust, PEM.'
+            '--guard|flag||Refuse URLs that lead to private addresses.'
+            '--max-bytes|files||Larger files fail their row.'
+            '--max-pixels|files||Larger pictures fail their row, before memory is spent.'
+            '--alpha|words|white black drop|What is behind transparent pixels.'
+            '--exact|flag||Never decode a JPEG at a reduced size.'
+            '--max-error-rate|files||Stop when more than this share of at least 100 rows failed.'
+            '--fail-on|words|any new none|Which failed rows make the exit code 3.'
+            '--max-runtime|files||Stop after this long (90s, 30m, 4h), resumable, exit 75.'
+            '--dry-run|flag||Say what would be done, and do nothing.'
+            '-q --quiet|flag||Only warnings and errors.'
+            '-v --verbose|flag||Each automatic choice with its reason.'
+            '--progress|words|auto bar plain json none|How progress is shown on standard error.'
+            '--summary|files||Write the run''s summary as JSON.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' embed' = @(
+            '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
+            '+ -t --text|files||Embed this text in place of INPUT; repeatable.'
+            '--text-col|files||The manifest''s column of texts: beside its images, or alone.'
+            '--no-normalize|flag||Keep the vectors'' lengths, which are made 1 otherwise.'
+            '--store|words|float32 float16|Numbers that vectors are stored in.'
+            '-o --output|files||FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).'
+            '--overwrite|flag||Replace a finished output, asking every row again.'
+            '--update|flag||Ask only what is new or changed since the finished output.'
+            '--retry-failed|flag||Ask only the rows that failed in the finished output.'
+            '--no-resume|flag||Forget an unfinished run on this output.'
+            '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|Hub id, local directory, alias (see `visioncli models list`), or demo.'
+            '--revision|files||Branch, tag or commit of the hub id.'
+            '--device|words|auto cpu cuda mps|Where the model runs.'
+            '--dtype|words|auto float32 bfloat16 float16|Numbers the model computes in.'
+            '--batch-size|words|auto|Pictures per forward pass.'
+            '--offline|flag||Never reach for the model hub.'
+            '--image-col|files||The manifest''s column of paths or URLs. (default: a usual name, announced)'
+            '--id-col|files||The manifest''s column of ids. (default: id, else derived)'
+            '--version-col|files||A column that changes when the picture does (for --update).'
+            '-0 --null|flag||Names on standard input end with NUL.'
+            '--limit|files||Take the first N rows.'
+            '--unique-ids|flag||Refuse ids that repeat.'
+            '--workers|words|auto|Threads that read and decode.'
+            '--per-host|files||Requests to one host at a time.'
+            '--timeout|files||Seconds for one whole answer.'
+            '--retries|files||Further attempts on 429, 5xx and lost connections.'
+            '+ --header|files||Sent with every request; repeatable.'
+            '--ca-cert|files||Certificates to trust, PEM.'
+            '--guard|flag||Refuse URLs that lead to private addresses.'
+            '--max-bytes|files||Larger files fail their row.'
+            '--max-pixels|files||Larger pictures fail their row, before memory is spent.'
+            '--alpha|words|white black drop|What is behind transparent pixels.'
+            '--exact|flag||Never decode a JPEG at a reduced size.'
+            '--max-error-rate|files||Stop when more than this share of at least 100 rows failed.'
+            '--fail-on|words|any new none|Which failed rows make the exit code 3.'
+            '--max-runtime|files||Stop after this long (90s, 30m, 4h), resumable, exit 75.'
+            '--dry-run|flag||Say what would be done, and do nothing.'
+            '-q --quiet|flag||Only warnings and errors.'
+            '-v --verbose|flag||Each automatic choice with its reason.'
+            '--progress|words|auto bar plain json none|How progress is shown on standard error.'
+            '--summary|files||Write the run''s summary as JSON.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' doctor' = @(
+            '--json|flag||One JSON object instead of text.'
+            '--online|flag||Also ask whether the hub can be reached.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' models' = @(
+            'list|command||List every model that --model may name: bundled, short names, and what else of their families is cached.'
+            'pull|command||Fetch a checkpoint from the hub, check every file''s hash, and print `<id> <commit> <directory>`.'
+            'verify|command||Hash every file again and compare: ok, changed, missing, or unknown. Exit 1 if any differs; needs no network.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' models list' = @(
+            '--json|flag||One JSON object a line instead of text.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' models pull' = @(
+            '<>|files|siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|A hub id (org/name) or a short name.'
+            '--revision|files||A branch, a tag or a commit; `main` by default.'
+            '--force|flag||Fetch files again that are there and right.'
+            '-h --help|flag||Show this message and exit.'
+        )
+        ' models verify' = @(
+            '<>|files|siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14|A hub id, a short name, a directory, or demo.'
+            '--revision|files||A branch, a tag or a commit; `main` by default.'
+            '--json|flag||One JSON object a line instead of text.'
+            '-h --help|flag||Show this message and exit.'
+        )
     }
-    $Env:_VISIONCLI_COMPLETE = ""
-    $Env:_TYPER_COMPLETE_ARGS = ""
-    $Env:_TYPER_COMPLETE_WORD_TO_COMPLETE = ""
+
+    $path = ''
+    $given = @()
+    foreach ($element in @($commandAst.CommandElements | Select-Object -Skip 1)) {
+        if ($element.Extent.EndOffset -ge $cursorPosition) { break }
+        $word = $element.Extent.Text
+        if ($table.ContainsKey("$path $word")) { $path = "$path $word" } else { $given += $word }
+    }
+    $option = $given | Select-Object -Last 1
+
+    $rows = foreach ($row in $table[$path]) {
+        $names, $kind, $words, $help = $row -split '\|', 4
+        [pscustomobject]@{
+            Names = @($names -split ' ' | Where-Object { $_ -ne '+' })
+            Kind = $kind
+            Words = @($words -split ' ' | Where-Object { $_ })
+            Help = if ($help) { $help } else { $names }
+            Repeats = $names.StartsWith('+ ')
+        }
+    }
+
+    $value = $rows | Where-Object { $_.Kind -notin 'command', 'flag' -and $_.Names -ccontains $option } | Select-Object -First 1
+    if (-not $value -and -not $wordToComplete.StartsWith('-')) {
+        $value = $rows | Where-Object { $_.Names -ccontains '<>' } | Select-Object -First 1
+    }
+    if ($value) {
+        $value.Words | Where-Object { $_.StartsWith($wordToComplete, 'Ordinal') } | ForEach-Object {
+            [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+        }
+        return
+    }
+
+    foreach ($row in $rows) {
+        if ($row.Names -ccontains '<>') { continue }
+        if (-not $row.Repeats -and @($row.Names | Where-Object { $given -ccontains $_ })) { continue }
+        if (-not $wordToComplete -and $row.Kind -ne 'command' -and @($rows)[0].Kind -eq 'command') { continue }
+        $type = if ($row.Kind -eq 'command') { 'ParameterValue' } else { 'ParameterName' }
+        $row.Names | Where-Object { $_.StartsWith($wordToComplete, 'Ordinal') } | ForEach-Object {
+            [System.Management.Automation.CompletionResult]::new($_, $_, $type, $row.Help)
+        }
+    }
 }
-Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock $scriptblock

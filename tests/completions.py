@@ -1,4 +1,4 @@
-"""Writes `completions/`, one script a shell: `make completions`. A test compares what is there with what this would write.
+"""Writes `completions/`, one script a shell: `make completions`. A test compares what is there with what this writes.
 
 The scripts are static: the command tree is walked here, and completing runs neither visioncli nor an interpreter.
 Knows typer's command tree and four shells' quoting; it does not know what any flag does.
@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import typer
@@ -34,8 +33,8 @@ class Row:
     repeats: bool = False
 
     @property
-    def wants_value(self) -> bool:
-        return self.kind not in ("command", "flag")
+    def is_argument(self) -> bool:
+        return not self.names
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,6 @@ class Command:
 
     path: str
     rows: tuple[Row, ...]
-
-    def of(self, *kinds: str) -> list[Row]:
-        """Return the rows of these kinds; "option" and "argument" go by whether a row has names."""
-        return [row for row in self.rows if _sort(row) in kinds]
-
-
-def _sort(row: Row) -> str:
-    return "command" if row.kind == "command" else "option" if row.names else "argument"
 
 
 def commands(command: Any, path: str = "", parent: Any = None) -> Iterator[Command]:
@@ -103,85 +94,133 @@ def _powershell(text: str) -> str:
 
 
 def _cells(row: Row) -> str:
-    """A row for the shells that read tables: `* -t --text|files||help`; a leading * may be given again, <> is the argument."""
-    names = " ".join([*["*"] * row.repeats, *(row.names or ["<>"])])
+    """A row for the shells that read tables: `+ -t --text|files||help`; + may be given again, <> is the argument."""
+    names = " ".join([*["+"] * row.repeats, *(row.names or ["<>"])])
     return "|".join([names, row.kind, " ".join(row.words), row.help])
 
 
 def bash(tree: list[Command]) -> str:
-    cases = []
-    for command in tree:
-        rows = "\n".join(f"        {_single(_cells(row))}" for row in command.rows)
-        cases.append(f"    {_single(command.path)}) rows=(\n{rows}\n    ) ;;")
+    rows = [_case(command) for command in tree]
     paths = " | ".join(_single(command.path) for command in tree if command.path)
-    return _filled("bash", cases="\n".join(cases), paths=paths)
+    return _filled("visioncli.bash", rows="\n".join(rows), paths=paths)
+
+
+def _case(command: Command) -> str:
+    return "\n".join([f"    {_single(command.path)}) rows=(", *_indented(_single, command), "    ) ;;"])
 
 
 def powershell(tree: list[Command]) -> str:
-    tables = []
-    for command in tree:
-        rows = "\n".join(f"            {_powershell(_cells(row))}" for row in command.rows)
-        tables.append(f"        {_powershell(command.path)} = @(\n{rows}\n        )")
-    return _filled("ps1", tables="\n".join(tables))
+    tables = [
+        "\n".join([f"        {_powershell(one.path)} = @(", *_indented(_powershell, one), "        )"]) for one in tree
+    ]
+    return _filled("visioncli.ps1", rows="\n".join(tables))
+
+
+def _indented(quote: Callable[[str], str], command: Command) -> list[str]:
+    return [f"            {quote(_cells(row))}" for row in command.rows]
 
 
 def fish(tree: list[Command]) -> str:
     lines = [line for command in tree for line in _fish_lines(command)]
     paths = " ".join(_fish(command.path) for command in tree if command.path)
-    return _filled("fish", lines="\n".join(lines), paths=paths)
+    return _filled("visioncli.fish", rows="\n".join(lines), paths=paths)
 
 
 def _fish_lines(command: Command) -> Iterator[str]:
     at = f"__visioncli_at {_fish(command.path)}"
-    arguments = command.of("argument")
+    arguments = [row for row in command.rows if row.is_argument]
     if not any(row.kind == "files" for row in arguments):
         yield f"complete -c visioncli -n {_fish(at)} -f"
-    for row in arguments:
-        if row.words:
-            yield f"complete -c visioncli -n {_fish(at)} -a {_fish(' '.join(row.words))}"
-    for row in command.of("command"):
-        yield f"complete -c visioncli -n {_fish(at)} -a {row.names[0]} -d {_fish(row.help)}"
-    for row in command.of("option"):
-        ends = "value" if row.wants_value else "flag"
-        new = at if row.repeats else f"__visioncli_new {ends} {_fish(command.path)} {' '.join(row.names)}"
-        yield f"complete -c visioncli -n {_fish(new)} {_fish_option(row)} -d {_fish(row.help)}"
+    for row in command.rows:
+        yield from (f"complete -c visioncli {line}" for line in _fish_row(row, command.path, at))
 
 
-def _fish_option(row: Row) -> str:
-    names = [f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in row.names]
-    words = f" -a {_fish(' '.join(row.words))}" if row.words else ""
-    values = {"flag": "", "words": " -x", "files": " -r -F", "at": " -x -a '(__visioncli_at_files)'"}
-    return " ".join(names) + values[row.kind] + words
+def _fish_row(row: Row, path: str, at: str) -> Iterator[str]:
+    words, said = _fish(" ".join(row.words)), _fish(row.help)
+    if row.is_argument:
+        yield from [f"-n {_fish(at)} -a {words}"] if row.words else []
+    elif row.kind == "command":
+        yield f"-n {_fish(at)} -a {row.names[0]} -d {said}"
+    else:
+        ends = "flag" if row.kind == "flag" else "value"
+        new = at if row.repeats else f"__visioncli_new {ends} {_fish(path)} {' '.join(row.names)}"
+        names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in row.names)
+        values = {"flag": "", "words": " -x", "files": " -r -F", "at": " -x -a '(__visioncli_at_files)'"}[row.kind]
+        yield f"-n {_fish(new)} {names}{values}{f' -a {words}' * bool(row.words)} -d {said}"
 
 
 def zsh(tree: list[Command]) -> str:
-    return _filled("zsh", functions="\n\n".join(_zsh_function(command) for command in reversed(tree)))
+    return _filled("_visioncli", rows="\n\n".join(_zsh_function(command) for command in reversed(tree)))
 
 
 def _zsh_function(command: Command) -> str:
     name = "_visioncli" + command.path.replace(" ", "_")
-    below = command.of("command")
+    below = [row for row in command.rows if row.kind == "command"]
     specs = [spec for row in command.rows for spec in _zsh_specs(row)]
-    specs += ["1: :->command", "*:: :->rest"] if below else []
-    body = " \\\n        ".join(["_arguments -s -S -C", *map(_single, specs)])
-    if not below:
-        return f"{name}() {{\n    {body}\n}}"
-    described = "\n".join(f"        {_single(f'{row.names[0]}:{row.help}')}" for row in below)
-    rest = "\n".join(f"        {row.names[0]}) {name}_{row.names[0]} ;;" for row in below)
-    return _filled("group.zsh", name=name, body=body, described=described, rest=rest)
+    specs += ["1: :->command", "*:: :->rest"] * bool(below)
+    body = " \\\n".join(
+        [f"{name}() {{\n    {ZSH_STATE * bool(below)}_arguments -C -s -S :", *(f"        {_single(s)}" for s in specs)]
+    )
+    return "\n".join([body, *(_zsh_below(name, below) if below else []), "}"])
+
+
+ZSH_STATE = "local curcontext=$curcontext state state_descr line\n    typeset -A opt_args\n    "
+
+
+def _zsh_below(name: str, below: list[Row]) -> Iterator[str]:
+    yield "    case $state in\n    command)\n        local -a commands=("
+    for row in below:
+        yield f"            {_single(row.names[0] + ':' + _backslashed(row.help))}"
+    yield "        )\n        _describe -t commands command commands ;;\n    rest)\n        case $words[1] in"
+    for row in below:
+        yield f"        {row.names[0]}) {name}_{row.names[0]} ;;"
+    yield "        esac ;;\n    esac"
 
 
 def _zsh_specs(row: Row) -> Iterator[str]:
     actions = {"words": f"({' '.join(row.words)})", "files": "_files", "at": "_visioncli_at_files"}
-    action = f" _visioncli_or_files {' '.join(row.words)}" if row.words and row.kind == "files" else actions.get(row.kind)
-    help = re.sub(r"([\\:\[\]])", r"\\\1", row.help)
-    if row.wants_value and not row.names:
+    action = (
+        f" _visioncli_or_files {' '.join(row.words)}" if row.words and row.kind == "files" else actions.get(row.kind)
+    )
+    if row.is_argument:
         yield f"*: :{action}"
     for name in row.names if row.kind != "command" else ():
         once = "*" if row.repeats else f"({' '.join(row.names)})"
-        joint = ("=" if name.startswith("--") else "+") if row.wants_value else ""
-        yield f"{once}{name}{joint}[{help}]" + (f": :{action}" if row.wants_value else "")
+        joint = "" if row.kind == "flag" else "=" if name.startswith("--") else "+"
+        yield f"{once}{name}{joint}[{_backslashed(row.help)}]" + (f": :{action}" if joint else "")
 
 
-def _filled(template: str, **parts: str) -> str:
-    return Template((Path(__file__).parent / "completions" / template).read_text()).substitute(parts)
+def _backslashed(text: str) -> str:
+    """For the descriptions of zsh's _arguments and _describe, which take one backslash off again."""
+    return re.sub(r"([\\:\[\]])", r"\\\1", text)
+
+
+def _filled(name: str, **parts: str) -> str:
+    """Return the hand-written shell code of `tests/shells`, its `#:part:` marks replaced."""
+    text = (ROOT / "tests" / "shells" / name).read_text()
+    for part, lines in parts.items():
+        text = text.replace(f"#:{part}:", lines)
+    return text
+
+
+SHELLS: dict[str, tuple[str, Callable[[list[Command]], str]]] = {
+    "bash": ("visioncli.bash", bash),
+    "zsh": ("_visioncli", zsh),
+    "fish": ("visioncli.fish", fish),
+    "powershell": ("visioncli.ps1", powershell),
+}
+
+
+def script(shell: str) -> str:
+    """Return the static script that makes `shell` complete `visioncli`."""
+    return SHELLS[shell][1](list(commands(typer.main.get_command(app))))
+
+
+def main() -> None:
+    (ROOT / "completions").mkdir(exist_ok=True)
+    for shell, (name, _) in SHELLS.items():
+        (ROOT / "completions" / name).write_text(script(shell))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept
 
 if TYPE_CHECKING:
-    from visioncli.flow import Row
+    from visioncli.ledger import Row
 
 _KEEP = 4096  # outcomes; an embedding of 768 floats takes 3 KB, so 12 MB
 

@@ -11,7 +11,7 @@ import sys
 import accuracy
 from checkpoint import DEMO
 from sample_images import build_samples
-from train_siglip import Recipe, train
+from train_siglip import train_rounds
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--images-only", action="store_true", help="only the sample images and the catalog")
     flags = parser.parse_args()
     if not flags.images_only:
-        train(Recipe(), DEMO)
+        train_rounds(DEMO)
     print(f"{len(build_samples())} sample images")
     return 0 if flags.images_only else accuracy.main()
 

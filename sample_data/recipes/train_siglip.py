@@ -4,7 +4,10 @@ Loss: the sigmoid loss of SigLIP (https://arxiv.org/abs/2303.15343, eq. 1) over 
 is positive iff the caption is true of the image; so many pairs of a batch are. Beside it two linear classifiers of the
 image's embedding, thrown away afterwards: without them the image tower waits for the text tower to tell words apart.
 
-Usage: python train_siglip.py [--scenes 40000] [--steps 2000] [--out DIR]
+Two rounds, each with its own scenes and its own rise and fall of the learning rate; the second starts from the files of
+the first. One round of twice the length would do as well; this way a usable checkpoint exists at half time.
+
+Usage: python train_siglip.py [--round 1|2] [--start DIR] [--out DIR]
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from transformers import PreTrainedTokenizerFast, SiglipModel
 class Recipe:
     """The numbers of one training run."""
 
-    scenes: int = 40_000
+    scenes: range = SPLITS["train"][:40_000]
     steps: int = 2_000
     batch: int = 64
     pairs: int = 24  # captions of a step that state concept and colour together
@@ -47,6 +50,12 @@ class Recipe:
     decay: float = 0.05  # weight decay, on matrices only
     seed: int = 7
     check_every: int = 250  # steps between two looks at the tune split
+
+
+ROUNDS = (
+    Recipe(),
+    Recipe(scenes=SPLITS["train"][40_000:72_000], steps=1_500, peak=7e-4, warmup=75, seed=8),
+)
 
 
 class Classifiers(nn.Module):
@@ -162,29 +171,45 @@ def check(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, pictures: Pict
     return {"concept": concept, "colour": colour}
 
 
-def train(recipe: Recipe, out: Path) -> None:
-    """Render, train and write the checkpoint to `out`, also at each check, so that a broken run leaves one."""
+def first_model(start: Path | None, tokenizer: PreTrainedTokenizerFast, pictures: Pictures) -> SiglipModel:
+    """The model of the checkpoint `start`, in float32, or an untrained one."""
+    if start is None:
+        return build_model(len(tokenizer), pictures.pixels[:2_000])
+    return SiglipModel.from_pretrained(start, dtype=torch.float32, local_files_only=True)
+
+
+def train(recipe: Recipe, out: Path, start: Path | None = None) -> None:
+    """Render, train one round and write the checkpoint to `out`, also at each check: a broken run leaves one."""
     torch.manual_seed(recipe.seed)
-    start = time.monotonic()
-    pictures = render_pictures(SPLITS["train"][: recipe.scenes])
+    began = time.monotonic()
+    pictures = render_pictures(recipe.scenes)
     tune = render_pictures(SPLITS["tune"][:750])
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer), pictures.pixels[:2_000])
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; rendered in {time.monotonic() - start:.0f} s")
+    model = first_model(start, tokenizer, pictures)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; rendered in {time.monotonic() - began:.0f} s")
     for step in Course(model, tokenizer, Classifiers(), pictures, recipe).run():
-        figures = {"step": step, "seconds": round(time.monotonic() - start), **check(model, tokenizer, tune)}
+        figures = {"step": step, "seconds": round(time.monotonic() - began), **check(model, tokenizer, tune)}
         print(json.dumps(figures), flush=True)
         save_checkpoint(model, tokenizer, out)
+
+
+def train_rounds(out: Path) -> None:
+    """Both rounds, from nothing to the checkpoint in `out`."""
+    train(ROUNDS[0], out)
+    train(ROUNDS[1], out, start=out)
 
 
 def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=Recipe.scenes)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--round", type=int, choices=(1, 2), help="this round alone; the second needs --start")
+    parser.add_argument("--start", type=Path, help="the checkpoint a single round starts from")
     parser.add_argument("--out", type=Path, default=DEMO)
     flags = parser.parse_args()
-    train(Recipe(scenes=flags.scenes, steps=flags.steps), flags.out)
+    if flags.round is None:
+        train_rounds(flags.out)
+    else:
+        train(ROUNDS[flags.round - 1], flags.out, flags.start)
 
 
 if __name__ == "__main__":

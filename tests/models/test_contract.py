@@ -67,7 +67,8 @@ def test_rows_fit_the_tasks_columns(asked, pictures):
     task, options, predictor = asked
     schema = task.columns(options, predictor.info)
     table = pa.Table.from_pylist(rows(asked, samples(pictures)), schema=schema)
-    assert table.num_rows == 8 and sum(column.null_count for column in table.columns) == 0
+    assert table.num_rows == 8
+    assert sum(column.null_count for column in table.columns) == 0
 
 
 def test_a_1x1_picture_survives(asked, pictures):

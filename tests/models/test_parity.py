@@ -77,7 +77,11 @@ def test_batches_of_1_7_and_32_give_the_same_rows(request, name, pictures):
     predictor = models.load(request.getfixturevalue(name), "embed", RuntimeRequest(dtype="float32"))
     options = EmbedOptions()
     inputs = [predictor.preprocess(Sample(ImageRef(0, "", None), Facts(), p), options) for p in pictures] * 2
-    rows = [np.stack([v.image for v in forward(predictor, inputs, options, size)]) for size in (1, 7, 32)]
+    many = {1: 8, 7: 14, 32: 32}  # how many rows to ask: enough to compare the first eight
+    rows = [
+        np.stack([v.image for v in forward(predictor, inputs[:count], options, size)[:8]])
+        for size, count in many.items()
+    ]
     scale = np.abs(rows[0]).max()
     np.testing.assert_allclose(rows[1] / scale, rows[0] / scale, atol=1e-5)
     np.testing.assert_allclose(rows[2] / scale, rows[0] / scale, atol=1e-5)

@@ -56,7 +56,8 @@ def test_scores_come_best_first_and_equal_ones_in_the_order_of_the_labels(classi
 def test_top_k_keeps_the_scores_over_all_labels(classifier, pictures):
     every = ask(classifier, [sample(pictures[4])], ClassifyOptions(LABELS))[0]
     best = ask(classifier, [sample(pictures[4])], ClassifyOptions(LABELS, top_k=2))[0]
-    assert best.labels == every.labels[:2] and best.scores.tolist() == every.scores[:2].tolist()
+    assert best.labels == every.labels[:2]
+    assert best.scores.tolist() == every.scores[:2].tolist()
 
 
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid", "cosine"])
@@ -137,7 +138,8 @@ def test_each_text_is_computed_once_and_the_cache_is_bounded(small_siglip, monke
     )
     ids = [encoder.tokenizer.ids(text) for text in ("a", "b", "a", "A!", "c", "d", "e")]
     first, again = encoder.texts(ids), encoder.texts(ids)
-    assert asked == [5, 2] and len(encoder._known) == 3
+    assert asked == [5, 2]
+    assert len(encoder._known) == 3
     assert all((x == y).all() for x, y in zip(first, again, strict=True))
 
 
@@ -155,7 +157,9 @@ def test_a_row_that_overflows_is_done_again_in_a_wider_dtype_and_its_neighbours_
 def test_a_row_that_is_finite_in_no_dtype_fails_alone():
     tower = scaling(dict.fromkeys(("float16", "bfloat16", "float32"), 1.0))
     good, bad = tower.vectors([np.ones(2, np.float32), np.array([1, np.nan], np.float32)])
-    assert good.tolist() == [1, 1] and isinstance(bad, PredictError) and bad.code == "non_finite"
+    assert good.tolist() == [1, 1]
+    assert isinstance(bad, PredictError)
+    assert bad.code == "non_finite"
 
 
 def test_float16_falls_back_on_a_real_model(small_siglip, tmp_path, pictures):

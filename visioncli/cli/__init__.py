@@ -52,6 +52,7 @@ app = typer.Typer(
     name="visioncli",
     cls=_Group,
     no_args_is_help=True,
+    add_completion=False,  # completions/ holds static scripts, which answer at once
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Turn pictures into tables: a row in, a row out, in order, whatever happens to the picture.",

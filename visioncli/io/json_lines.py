@@ -27,7 +27,10 @@ def json_lines(table: pa.Table) -> Iterator[str]:
 
 
 def tables_of(lines: Iterable[str | bytes], schema: pa.Schema, rows: int = 4096) -> Iterator[pa.Table]:
-    """Yield the rows of `lines` as tables of `schema`; at least one. Raises ValueError for a line that is no JSON object."""
+    """Yield the rows of `lines` as tables of `schema`; at least one.
+
+    Raises ValueError for a line that is no JSON object, and, with TypeError, for a value of another type.
+    """
     waiting: list[dict[str, Any]] = []
     for line in lines:
         row = json.loads(line)

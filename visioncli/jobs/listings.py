@@ -109,9 +109,7 @@ class Texts:
             yield pa.record_batch([texts, nothing.cast(pa.binary()), nothing, nothing, texts], schema=self.schema)
 
 
-def list_previous(
-    previous: Previous, snapshot: Path, task: Task[Any, Any], options: Any, has_versions: bool
-) -> Listed:
+def list_previous(previous: Previous, snapshot: Path, task: Task[Any, Any], options: Any, has_versions: bool) -> Listed:
     """Write an earlier output's rows as the snapshot: answered rows stand, failed ones are asked again.
 
     `has_versions`: its column `version` was given, and not found when the pictures were read.

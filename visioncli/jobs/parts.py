@@ -54,8 +54,8 @@ class Tally:
             return
         code, count = self.failed.most_common(1)[0]
         raise ErrorRateError(
-            f"{self.failed.total()} of {self.rows} rows failed ({count} with {code}), more than --max-error-rate allows; "
-            "finished parts are kept, the same command goes on from here"
+            f"{self.failed.total()} of {self.rows} rows failed ({count} with {code}), more than --max-error-rate "
+            "allows; finished parts are kept, the same command goes on from here"
         )
 
 

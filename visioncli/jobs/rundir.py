@@ -34,7 +34,7 @@ class RunDirectory:
         self.snapshot = path / f"{prefix}inputs.parquet"
         self._run_json = path / f"{prefix}run.json"
         self._removed = path.with_name(f".{path.name}.removed")
-        self._made = not path.exists()
+        self._ours = not path.exists() or self._run_json.exists()  # else somebody made the folder for us
         self._lock = self._locked()
         shutil.rmtree(self._removed, ignore_errors=True)
 
@@ -56,7 +56,7 @@ class RunDirectory:
                 return descriptor
             os.close(descriptor)  # the run that had the lock moved or removed the file meanwhile
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Give the lock back; a directory in which nothing was begun goes."""
         if self._lock < 0:
             return
@@ -132,7 +132,7 @@ class RunDirectory:
     def _forget(self) -> None:
         self.clear()
         self._run_json.unlink()
-        if self._made:
+        if self._ours:
             with suppress(OSError):  # somebody put something in
                 self.path.rmdir()
 

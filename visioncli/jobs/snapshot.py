@@ -32,7 +32,7 @@ def write_snapshot(
     limit: int | None,
     metadata: Callable[[], dict[str, str]],
 ) -> None:
-    """Write the listing's rows, at most `limit`, a row group a batch, and what is known at their end; whole or absent."""
+    """Write the listing's rows, at most `limit`, then what is known of them; a row group a batch, whole or absent."""
     with whole_or_absent(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         remaining = limit
         for batch in batches:

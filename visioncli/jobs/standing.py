@@ -43,9 +43,7 @@ class Planner:
         columns = [pa.array(was, pa.int64()), pa.array(kept, pa.bool_()), seen]
         return pa.record_batch([*batch.columns, *columns], schema=pa.schema([*batch.schema, *PLAN]))
 
-    def _unchanged(
-        self, batch: pa.RecordBatch, was: NDArray[np.int64], wanted: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
+    def _unchanged(self, batch: pa.RecordBatch, was: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tell which of the wanted files have the size and time of their earlier answer."""
         pairs = zip(_local(batch), wanted, strict=True)
         stats = [fetch.stat(uri) if asked and uri is not None else None for uri, asked in pairs]

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from visioncli import models
 from visioncli.errors import UsageError
-from visioncli.io.listing import refs
 from visioncli.io.json_lines import json_lines
+from visioncli.io.listing import refs
 from visioncli.jobs.checks import locate
 from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.listings import survey_job
@@ -33,7 +33,7 @@ _BATCH_ROWS = 1024
 
 
 def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
-    """Do a job whose output is standard output. Raises what `steps` raises, and BrokenPipeError when nobody reads on."""
+    """Do a job whose output is standard output. Raises what `steps` raises; BrokenPipeError when nobody reads on."""
     _refuse_resuming(job)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     checkpoint = locate(job)

@@ -68,7 +68,7 @@ class Target:
         directory = RunDirectory(self.beside if self.beside.exists() else self.path, "_")
         if not self.path.exists():
             directory.move(self.path)
-        directory.release()
+        directory.close()
 
     def stamp(self) -> list[int]:
         """Return what tells a finished output from every other: changes when it is replaced, not when it is renamed."""

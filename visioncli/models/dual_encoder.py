@@ -94,9 +94,8 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
     # CUDA has a class for it, MPS and the CPU's allocator have only words.
-    return (
-        isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "out of memory" in str(error)
-    )
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in words)
 
 
 @dataclass

@@ -169,13 +169,13 @@ def _shortest_and_crop(
 def _resize_centre(
     image: NDArray[np.uint8], size: tuple[int, int], crop: tuple[int, int], resample: int
 ) -> NDArray[np.uint8]:
-    """The centre of `_resize(image, size)` alone; within one level of it, as Pillow keeps a box in float32."""
+    """The centre of `_resize(image, size)` alone; within two levels of it, as Pillow keeps a box in float32."""
     from PIL import Image
 
     height, width = min(crop[0], size[0]), min(crop[1], size[1])
     y, x = image.shape[0] / size[0], image.shape[1] / size[1]  # source pixels per resized pixel
     left, top = (size[1] - width) // 2 * x, (size[0] - height) // 2 * y
-    # Across, then down, as Pillow does a whole picture; left to itself it would here go down first, and round otherwise.
+    # Across, then down, as Pillow does a whole picture; by itself it would go down first and round differently.
     across = Image.fromarray(image).resize(
         (width, image.shape[0]), resample=resample, box=(left, 0, left + width * x, image.shape[0])
     )

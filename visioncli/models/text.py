@@ -153,8 +153,8 @@ def _tokenizers(path: Path) -> Vocabulary:
     from tokenizers import Tokenizer
 
     try:
-        return _fast(Tokenizer.from_file(str(path)))
-    except Exception as error:
+        return _fast(Tokenizer.from_buffer(path.read_bytes()))  # from_file raises a bare Exception
+    except (ValueError, OSError) as error:
         raise ModelError(f"{path.name} is not a tokenizer: {error}") from error
 
 

@@ -1,0 +1,137 @@
+"""A run whose rows and model are settled: gaps to parts, parts to the output, and what there is to say of it.
+
+Knows nothing of how it was settled, or of earlier runs beyond the answers that stand.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from visioncli import engines
+from visioncli.jobs.job import Job, Progress, Stop
+from visioncli.jobs.listings import Listed
+from visioncli.jobs.parts import Shard, Table, Tally, output_schema, write_parts
+from visioncli.jobs.previous import Previous
+from visioncli.jobs.provenance import provenance
+from visioncli.jobs.rows import answer_schema
+from visioncli.jobs.rundir import RunDirectory
+from visioncli.jobs.snapshot import Snapshot
+from visioncli.jobs.standing import Standing
+from visioncli.jobs.summary import Count, Summary, summarise
+from visioncli.jobs.targets import Target
+from visioncli.meter import Meter
+from visioncli.pipeline import answer
+from visioncli.tasks import Task
+
+_REPORT_EVERY_S = 0.1
+
+
+@dataclass
+class Work:
+    job: Job
+    task: Task[Any, Any]
+    options: Any  # the task's, settled for these rows
+    predictor: Any
+    key: dict[str, Any]
+    listed: Listed
+    snapshot: Snapshot
+    previous: Previous | None
+    meter: Meter = field(default_factory=Meter)
+
+    def steps(self, directory: RunDirectory, target: Target, stop: Stop) -> Generator[Progress, None, Summary]:
+        """Fill the gaps and publish. Raises `stop.reason` when the run was stopped with rows left to do."""
+        begun_with, started = sum(end - first for first, end, _ in directory.parts()), time.monotonic()
+        tally = self._tally(directory)
+        reported = 0.0
+        yield self._progress(tally, begun_with)
+        for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
+            if time.monotonic() - reported > _REPORT_EVERY_S:
+                reported = time.monotonic()
+                yield self._progress(tally, begun_with)
+        if directory.gaps(self.snapshot.rows):
+            stop.check()
+        yield self._progress(tally, begun_with)
+        summary = self._summary(directory, begun_with, time.monotonic() - started)
+        finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
+        target.publish(directory, self._table.output, finished)
+        return summary
+
+    def _shards(self, directory: RunDirectory) -> list[Shard]:
+        return [Shard(first, end) for first, end in directory.gaps(self.snapshot.rows)]
+
+    def _progress(self, tally: Tally, begun_with: int) -> Progress:
+        return Progress(tally.rows, self.snapshot.rows, tally.failed.total(), begun_with)
+
+    @cached_property
+    def _table(self) -> Table:
+        policy = self.job.policy
+        kept = policy.retry_failed and self.previous is not None and "stale" in self.previous.schema.names
+        answers = answer_schema(self.task, self.options, self.predictor.info, stale=policy.update or kept)
+        known_as = {"visioncli": json.dumps(provenance(self.key, self.predictor.info))}
+        return Table(
+            self.task, self.options, answers, output_schema(self.snapshot.schema, answers).with_metadata(known_as)
+        )
+
+    @cached_property
+    def _standing(self) -> Standing | None:
+        if self.previous is None or self.job.policy.mode == "run":
+            return None
+        return Standing(self.previous, self.snapshot, self._text_column, renew=self.job.policy.update)
+
+    @property
+    def _text_column(self) -> str | None:
+        return next(iter(self.task.reads(self.options)), None)
+
+    def _worker(self, directory: RunDirectory, stop: Stop, tally: Tally) -> Callable[[Shard], Iterator[Tally]]:
+        job, standing, snapshot = self.job, self._standing, self.snapshot
+
+        def work(shard: Shard) -> Iterator[Tally]:
+            refs = snapshot.refs(shard.first, shard.end, self.task.reads(self.options))
+            known = standing.known if standing else None
+            outcomes = answer(
+                refs, self.predictor, self.options, job.settings, known=known, stop=stop, meter=self.meter
+            )
+            return write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
+
+        return work
+
+    def _tally(self, directory: RunDirectory) -> Tally:
+        total = _counted(directory, None)
+        return Tally(total.ok, total.failed)
+
+    def _summary(self, directory: RunDirectory, begun_with: int, seconds: float) -> Summary:
+        total = _counted(directory, self.previous)
+        updated = self.job.policy.update and self.previous is not None
+        return summarise(
+            self.job.output,
+            total,
+            self.meter,
+            begun_with,
+            seconds,
+            repeated_ids=self.listed.repeated_ids,
+            changes=total.changes() if updated else None,
+            choices={
+                name: {"value": str(choice.value), "reason": choice.reason}
+                for name, choice in self.predictor.info.choices.items()
+            },
+        )
+
+
+def _counted(directory: RunDirectory, previous: Previous | None) -> Count:
+    total = Count(previous)
+    for _, _, path in directory.parts():
+        total.add(_columns(path, total.columns))
+    return total
+
+
+def _columns(path: Any, names: list[str]) -> pa.Table:
+    there = pq.read_schema(path).names
+    return pq.read_table(path, columns=[name for name in names if name in there], use_threads=False)
