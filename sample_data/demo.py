@@ -29,7 +29,9 @@ def show(labels: Path, rows: int) -> None:
         style = "green" if right else "red"
         table.add_row(row["sku"], row["id"], row["truth"], f"[{style}]{row['label']}", f"{row['score']:.2f}")
     Console().print(table)
-    print(f"{sum(row['label'] == row['truth'] for row in found)} of {len(found)} pictures were named as the manifest says")
+    print(
+        f"{sum(row['label'] == row['truth'] for row in found)} of {len(found)} pictures were named as the manifest says"
+    )
 
 
 def main() -> None:

@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FIRST = "torch torch._dynamo transformers.models.siglip.modeling_siglip pandas pyarrow.parquet pyarrow.compute aiohttp tqdm".split()
-_OURS = "cli jobs jobs.stream flow io.web io.decode models.siglip models.zero_shot models.text tasks.classify tasks.embed"
+_FIRST = ["torch", "torch._dynamo", "transformers.models.siglip.modeling_siglip", "pandas", "pyarrow.parquet", "pyarrow.compute", "aiohttp", "tqdm"]
+_OURS = (
+    "cli jobs jobs.stream flow io.web io.decode models.siglip models.zero_shot models.text tasks.classify tasks.embed"
+)
 
 _ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine torch's threads wait for each other, spinning
 
@@ -47,7 +49,8 @@ class Child:
     @property
     def err(self) -> str:
         """What it has said so far on standard error."""
-        return self._out.with_suffix(".err").read_text()
+        path = self._out.with_suffix(".err")
+        return path.read_text() if path.exists() else ""
 
     def wait(self) -> Ended:
         if self.ended is None:

@@ -17,8 +17,16 @@ FLOORS = [  # lowest first; a room may import from its own package and from lowe
     {"jobs"},
     {"cli"},
 ]
-ROOMS = {"torch": {"models"}, "transformers": {"models"}, "typer": {"cli"}, "aiohttp": {"io"}, "huggingface_hub": {"io"}}
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent != PACKAGE / "demo")
+ROOMS = {
+    "torch": {"models"},
+    "transformers": {"models"},
+    "typer": {"cli"},
+    "aiohttp": {"io"},
+    "huggingface_hub": {"io"},
+}
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path.parent != PACKAGE / "demo"
+)
 
 
 def room_of(module: str) -> str:
@@ -40,7 +48,9 @@ def imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [f"{node.module}.{alias.name}" if node.module == "visioncli" else node.module for alias in node.names]
+            found += [
+                f"{node.module}.{alias.name}" if node.module == "visioncli" else node.module for alias in node.names
+            ]
     return found
 
 

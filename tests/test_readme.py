@@ -28,7 +28,9 @@ def test_the_python_examples_run(code: str) -> None:
 
 
 def test_every_flag_that_it_names_exists() -> None:
-    help_texts = [CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output for name in ("classify", "embed")]
+    help_texts = [
+        CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output for name in ("classify", "embed")
+    ]
     named = set(re.findall(r"`[^`]*?(--[a-z][a-z-]+)", README)) - {"--text", "--text-col"}
     assert {flag for flag in named if not any(flag in text for text in help_texts)} == set()
 

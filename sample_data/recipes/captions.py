@@ -117,7 +117,8 @@ def group_numbers() -> NDArray[np.int64]:
 
 def agree(stated: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each statement (T,) holds for each image (N,), shape (N, T); a free statement always does."""
-    return (stated[None, :] == FREE) | (stated[None, :] == true[:, None])
+    holds: NDArray[np.bool_] = (stated[None, :] == FREE) | (stated[None, :] == true[:, None])
+    return holds
 
 
 def truth(captions: list[Caption], concepts: NDArray[np.int64], colours: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-import torch
 from pool import SIDE
 from transformers import PreTrainedTokenizerFast, SiglipModel
 
@@ -49,11 +49,18 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 def write_files(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Every file of the checkpoint, the weights in float16."""
-    copy.deepcopy(model).to(torch.float16).save_pretrained(folder)
+    copy.deepcopy(model).half().save_pretrained(folder)
     write_tokenizer(tokenizer, folder)
     write_json(folder / "preprocessor_config.json", PREPROCESSING)
     if CARD.exists():
         shutil.copyfile(CARD, folder / "README.md")
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS over all files but the card, for `visioncli models verify demo`."""
+    files = sorted(path for path in folder.iterdir() if path.name != "README.md")
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(lines))
 
 
 def save_checkpoint(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -61,6 +68,7 @@ def save_checkpoint(model: SiglipModel, tokenizer: PreTrainedTokenizerFast, out:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         write_files(model, tokenizer, Path(folder))
+        write_sums(Path(folder))
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".safetensors"):
             path.chmod(0o644)
             os.replace(path, out / path.name)

@@ -52,19 +52,24 @@ def vignette(rng: np.random.Generator, size: Size) -> Field:
     y, x = _grid(size)
     centre_y, centre_x = rng.uniform(0.2, 0.8, 2)
     distance = np.sqrt((y - centre_y) ** 2 + (x - centre_x) ** 2).astype(np.float32)
-    return np.clip((1 - 2.5 * distance) * rng.choice([-1, 1]), -1, 1).astype(np.float32)
+    field: Field = np.clip((1 - 2.5 * distance) * rng.choice([-1, 1]), -1, 1).astype(np.float32)
+    return field
 
 
 def stripes(rng: np.random.Generator, size: Size) -> Field:
     """Soft stripes in a random direction."""
-    return np.sin(_along(rng, size) * np.float32(rng.uniform(6, 30)) + np.float32(rng.uniform(0, 6))).astype(np.float32)
+    field: Field = np.sin(_along(rng, size) * np.float32(rng.uniform(6, 30)) + np.float32(rng.uniform(0, 6))).astype(
+        np.float32
+    )
+    return field
 
 
 def checks(rng: np.random.Generator, size: Size) -> Field:
     """A chequerboard of 2 to 8 cells a side."""
     y, x = _grid(size)
     cells = rng.integers(2, 9)
-    return (((y * cells).astype(int) + (x * cells).astype(int)) % 2 * 2 - 1).astype(np.float32)
+    field: Field = (((y * cells).astype(int) + (x * cells).astype(int)) % 2 * 2 - 1).astype(np.float32)
+    return field
 
 
 def clouds(rng: np.random.Generator, size: Size) -> Field:
@@ -78,7 +83,8 @@ def floor(rng: np.random.Generator, size: Size) -> Field:
     """A wall above a floor, one lighter than the other."""
     y, _ = _grid(size)
     horizon = rng.uniform(0.45, 0.8)
-    return np.broadcast_to(np.where(y < horizon, 0.6, -0.6) * rng.choice([-1, 1]), size).astype(np.float32)
+    field: Field = np.broadcast_to(np.where(y < horizon, 0.6, -0.6) * rng.choice([-1, 1]), size).astype(np.float32)
+    return field
 
 
 TEXTURES: tuple[Callable[[np.random.Generator, Size], Field], ...] = (

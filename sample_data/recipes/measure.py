@@ -15,8 +15,7 @@ def best_prompts(
     model: SiglipModel, tokenizer: PreTrainedTokenizerBase, images: torch.Tensor, prompts: list[str]
 ) -> NDArray[np.int64]:
     """The index of the best prompt for each image, (N,); images are (N, 3, H, W) as the image processor makes them."""
-    length = model.config.text_config.max_position_embeddings
-    ids = tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+    ids = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids  # to its own length
     chunks = (model(input_ids=ids, pixel_values=chunk).logits_per_image for chunk in images.split(CHUNK))
     return torch.cat([logits.argmax(1) for logits in chunks]).numpy()
 

@@ -1,8 +1,10 @@
-"""The untrained model, started so that it learns in half an hour on two cores.
+"""The untrained model, started so that it learns within an hour on two cores.
 
-Two choices of the first weights do most of that: patches are whitened (by the components of real patches, as in
-https://arxiv.org/abs/2404.00498, section 3.2), or their mean colour would drown their edges; and positions start as
-sines of the row and column, or the model would first have to find out which patches are neighbours.
+Two choices of the first weights are meant for that: patches are whitened (by the components of real patches, after
+https://arxiv.org/abs/2404.00498), or their mean colour would drown their edges; and positions start as sines of the row
+and column, or the model would first have to find out which patches are neighbours. They came in at one time with
+the classifiers of `train_siglip`, larger sprites, a higher rate and milder variation: before, the concept top-1 was at
+chance after 400 steps; after, it was 30 % at 500. Which of them did it was not measured.
 """
 
 from __future__ import annotations

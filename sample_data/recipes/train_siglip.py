@@ -2,10 +2,10 @@
 
 Loss: the sigmoid loss of SigLIP (https://arxiv.org/abs/2303.15343, eq. 1) over all captions of a step, where a pair
 is positive iff the caption is true of the image; so many pairs of a batch are. Beside it two linear classifiers of the
-image's embedding, thrown away afterwards: without them the image tower waits for the text tower to tell words apart.
+image's embedding, thrown away afterwards: they tell the image tower the classes before the text tower can.
 
 Two rounds, each with its own scenes and its own rise and fall of the learning rate; the second starts from the files of
-the first. One round of twice the length would do as well; this way a usable checkpoint exists at half time.
+the first, which reached 94.9 % on the held-out scenes, short of the 95 % required.
 
 Usage: python train_siglip.py [--round 1|2] [--start DIR] [--out DIR]
 """
@@ -175,7 +175,7 @@ def first_model(start: Path | None, tokenizer: PreTrainedTokenizerFast, pictures
     """The model of the checkpoint `start`, in float32, or an untrained one."""
     if start is None:
         return build_model(len(tokenizer), pictures.pixels[:2_000])
-    return SiglipModel.from_pretrained(start, dtype=torch.float32, local_files_only=True)
+    return SiglipModel.from_pretrained(start, local_files_only=True).float()  # not dtype=: it would be saved
 
 
 def train(recipe: Recipe, out: Path, start: Path | None = None) -> None:

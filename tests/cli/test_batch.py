@@ -48,7 +48,17 @@ def test_without_a_terminal_nothing_returns_the_carriage(tmp_path: Path) -> None
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "visioncli", "embed", str(IMAGES), "--model", "demo", "-o", str(tmp_path / "o.jsonl")]
+    command = [
+        sys.executable,
+        "-m",
+        "visioncli",
+        "embed",
+        str(IMAGES),
+        "--model",
+        "demo",
+        "-o",
+        str(tmp_path / "o.jsonl"),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, check=False)
     os.close(slave)
     shown = b""
@@ -85,7 +95,9 @@ def test_failed_rows_make_exit_3_and_are_counted(tmp_path: Path) -> None:
 
 def test_a_value_from_the_environment_that_changes_answers_is_announced(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    done = visioncli("classify", IMAGES, "--model", "demo", "-o", out, VISIONCLI_LABELS="cat,dog", VISIONCLI_WORKERS="1")
+    done = visioncli(
+        "classify", IMAGES, "--model", "demo", "-o", out, VISIONCLI_LABELS="cat,dog", VISIONCLI_WORKERS="1"
+    )
     assert done.returncode == 0
     assert b"--labels=cat,dog comes from VISIONCLI_LABELS" in done.stderr
     assert b"WORKERS" not in done.stderr
@@ -131,7 +143,10 @@ def test_texts_become_vectors_in_the_images_space(tmp_path: Path) -> None:
     assert table["id"].to_pylist() == ["a cat", "a dog"] == table["text"].to_pylist()
     assert table["source"].null_count == 2
     visioncli("embed", IMAGES, "--model", "demo", "-o", tmp_path / "i.parquet")
-    spaces = [json.loads(pq.read_schema(path).metadata[b"visioncli"])["embedding_space"] for path in tmp_path.glob("?.parquet")]
+    spaces = [
+        json.loads(pq.read_schema(path).metadata[b"visioncli"])["embedding_space"]
+        for path in tmp_path.glob("?.parquet")
+    ]
     assert spaces[0] == spaces[1]
 
 

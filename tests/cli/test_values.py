@@ -33,7 +33,9 @@ def test_a_list_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
         items(f"@{tmp_path / 'x'}", "--labels")
 
 
-@pytest.mark.parametrize(("text", "expected"), [("1", 1), ("500k", 500_000), ("100M", 10**8), ("1.5G", 1_500_000_000), ("2MB", 2_000_000)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1", 1), ("500k", 500_000), ("100M", 10**8), ("1.5G", 1_500_000_000), ("2MB", 2_000_000)]
+)
 def test_amounts_are_in_powers_of_ten(text: str, expected: int) -> None:
     assert amount(text, "--max-bytes") == expected
 
@@ -44,7 +46,9 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         amount(text, "--max-bytes")
 
 
-@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("4h", 14400), ("1h30m", 5400), ("0.5h", 1800)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("4h", 14400), ("1h30m", 5400), ("0.5h", 1800)]
+)
 def test_durations(text: str, expected: float) -> None:
     assert duration_s(text, "--max-runtime") == expected
 

@@ -18,12 +18,14 @@ log = logging.getLogger("visioncli")
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT...", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."),
+    typer.Argument(
+        metavar="INPUT...", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."
+    ),
 ]
 _TASK = "Task"
-_CHANGE_ANSWERS = frozenset(
-    "model revision dtype batch_size labels template scoring top_k no_normalize store text_col image_col id_col "
-    "version_col limit max_bytes max_pixels alpha exact update retry_failed overwrite".split()
+_DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from the environment unannounced
+    "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
+    "quiet verbose progress summary null unique_ids inputs".split()
 )
 
 
@@ -31,10 +33,37 @@ _CHANGE_ANSWERS = frozenset(
 def classify(
     ctx: typer.Context,
     inputs: Inputs = None,
-    labels: Annotated[str, flag("--labels", "-l", panel=_TASK, metavar="A,B,C|@FILE", help="What the pictures may show; @FILE has one a line.")] = "",
-    template: Annotated[list[str] | None, flag("--template", panel=_TASK, metavar="'a photo of a {}'", help="How a label becomes a sentence; several are averaged. (default: {})")] = None,
-    scoring: Annotated[str, flag("--scoring", panel=_TASK, metavar="softmax|sigmoid|cosine", help="softmax: one of the labels; sigmoid: each by itself; cosine: raw similarity.")] = "softmax",
-    top_k: Annotated[int | None, flag("--top-k", "-k", panel=_TASK, min=1, help="Keep the best K labels. (default: all)")] = None,
+    labels: Annotated[
+        str,
+        flag(
+            "--labels",
+            "-l",
+            panel=_TASK,
+            metavar="A,B,C|@FILE",
+            help="What the pictures may show; @FILE has one a line.",
+        ),
+    ] = "",
+    template: Annotated[
+        list[str] | None,
+        flag(
+            "--template",
+            panel=_TASK,
+            metavar="'a photo of a {}'",
+            help="How a label becomes a sentence; several are averaged. (default: {})",
+        ),
+    ] = None,
+    scoring: Annotated[
+        str,
+        flag(
+            "--scoring",
+            panel=_TASK,
+            metavar="softmax|sigmoid|cosine",
+            help="softmax: one of the labels; sigmoid: each by itself; cosine: raw similarity.",
+        ),
+    ] = "softmax",
+    top_k: Annotated[
+        int | None, flag("--top-k", "-k", panel=_TASK, min=1, help="Keep the best K labels. (default: all)")
+    ] = None,
     *,
     flags: SharedFlags,
 ) -> None:
@@ -51,10 +80,18 @@ def classify(
 def embed(
     ctx: typer.Context,
     inputs: Inputs = None,
-    text: Annotated[list[str] | None, flag("--text", "-t", panel=_TASK, help="Embed this text in place of INPUT; repeatable.")] = None,
-    text_col: Annotated[str | None, flag("--text-col", panel=_TASK, help="The manifest's column of texts: beside its images, or alone.")] = None,
-    no_normalize: Annotated[bool, flag("--no-normalize", panel=_TASK, help="Keep the vectors' lengths, which are made 1 otherwise.")] = False,
-    store: Annotated[str, flag("--store", panel=_TASK, metavar="float32|float16", help="Numbers that vectors are stored in.")] = "float32",
+    text: Annotated[
+        list[str] | None, flag("--text", "-t", panel=_TASK, help="Embed this text in place of INPUT; repeatable.")
+    ] = None,
+    text_col: Annotated[
+        str | None, flag("--text-col", panel=_TASK, help="The manifest's column of texts: beside its images, or alone.")
+    ] = None,
+    no_normalize: Annotated[
+        bool, flag("--no-normalize", panel=_TASK, help="Keep the vectors' lengths, which are made 1 otherwise.")
+    ] = False,
+    store: Annotated[
+        str, flag("--store", panel=_TASK, metavar="float32|float16", help="Numbers that vectors are stored in.")
+    ] = "float32",
     *,
     flags: SharedFlags,
 ) -> None:
@@ -81,7 +118,9 @@ def _job(
     from visioncli.jobs import Device, Job, ListingOptions, Policy, Settings
 
     if flags.output is None:
-        raise UsageError("-o is needed: -o out.parquet, -o out.jsonl, -o DIR/, or -o - for JSON lines on standard output")
+        raise UsageError(
+            "-o is needed: -o out.parquet, -o out.jsonl, -o DIR/, or -o - for JSON lines on standard output"
+        )
     fetch = FetchOptions(
         timeout_s=flags.timeout,
         retries=flags.retries,
@@ -147,5 +186,5 @@ def _announce_environment(ctx: typer.Context) -> None:
     for parameter in ctx.command.params:
         name = parameter.name or ""
         source = ctx.get_parameter_source(name)
-        if name in _CHANGE_ANSWERS and source is not None and source.name == "ENVIRONMENT":
+        if name not in _DECIDES_NO_ANSWER and source is not None and source.name == "ENVIRONMENT":
             log.warning("%s=%s comes from %s", parameter.opts[0], ctx.params[name], parameter.envvar)

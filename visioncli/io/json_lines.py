@@ -33,7 +33,7 @@ def tables_of(lines: Iterable[str | bytes], schema: pa.Schema, rows: int = 4096)
     """
     waiting: list[dict[str, Any]] = []
     for line in lines:
-        row = json.loads(line)
+        row = json.loads(line, parse_int=_integer)
         if not isinstance(row, dict):
             raise ValueError("a line is no JSON object")
         waiting.append(row)
@@ -41,6 +41,10 @@ def tables_of(lines: Iterable[str | bytes], schema: pa.Schema, rows: int = 4096)
             yield _table(waiting, schema)
             waiting = []
     yield _table(waiting, schema)
+
+
+def _integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)  # how Arrow writes the float
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

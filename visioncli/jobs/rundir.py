@@ -60,7 +60,7 @@ class RunDirectory:
         """Give the lock back; a directory in which nothing was begun goes."""
         if self._lock < 0:
             return
-        if self.key is None:
+        if self.key is None and _is_at(self._lock, self._run_json):
             self._forget()
         self._unlock()
 

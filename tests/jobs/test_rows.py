@@ -1,0 +1,110 @@
+"""Outcomes to tables: one schema whatever happened, vectors with nulls, facts and codes in their columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import visioncli
+from visioncli.errors import FetchError
+from visioncli.jobs.rows import answer_schema, answer_table, column, record_batches, reserved_names
+from visioncli.provenance import ModelInfo
+from visioncli.samples import Answer, Facts, Failure, ImageRef
+from visioncli.tasks import classify, embed
+
+INFO = ModelInfo("m", "c", "siglip", "siglip/1", 3, "cpu", "float32", 8)
+FACTS = Facts("ab" * 32, 123, "1700000000000000000", (4, 5))
+LABELS = visioncli.ClassifyOptions(("cat", "dog"))
+TASKS = [(embed.TASK, visioncli.EmbedOptions()), (classify.TASK, LABELS)]
+
+
+def ref(number: int, **more: object) -> ImageRef:
+    return ImageRef(number, f"id{number}", f"/p/{number}.jpg".encode(), **more)  # type: ignore[arg-type]
+
+
+def embedded(number: int) -> Answer[visioncli.Embedded]:
+    return Answer(ref(number), FACTS, visioncli.Embedded(np.array([number, 0.5, -1], np.float32)))
+
+
+def failed(number: int, facts: Facts | None = None) -> Failure:
+    return Failure(ref(number), facts, FetchError("http_404", "not there"))
+
+
+def table(outcomes: list[object], options: visioncli.EmbedOptions | None = None, stale: bool = False) -> pa.Table:
+    options = options or visioncli.EmbedOptions()
+    schema = answer_schema(embed.TASK, options, INFO, stale)
+    return answer_table(outcomes, embed.TASK, options, schema)  # type: ignore[arg-type]
+
+
+def test_the_columns_are_those_of_the_contract() -> None:
+    facts = ["status", "error_code", "error", "sha256", "bytes", "version", "height", "width"]
+    assert table([]).schema.names == [*facts, "embedding"]
+    assert table([], stale=True).schema.names == [*facts, "stale", "embedding"]
+    assert table([]).schema.field("embedding").type == pa.list_(pa.float32(), 3)
+
+
+def test_an_answer_and_a_failure_are_a_row_each() -> None:
+    facts = {"sha256": "ab" * 32, "bytes": 123, "version": "1700000000000000000", "height": 4, "width": 5}
+    fine = {"status": "ok", "error_code": None, "error": None, **facts, "stale": False, "embedding": [2.0, 0.5, -1.0]}
+    nothing = dict.fromkeys(["sha256", "bytes", "version", "height", "width", "embedding"])
+    bad = {"status": "error", "error_code": "http_404", "error": "not there", "stale": False, **nothing}
+    assert table([embedded(2), failed(1)], stale=True).to_pylist() == [fine, bad]
+
+
+def test_a_failure_keeps_what_was_known_of_the_file() -> None:
+    row = table([failed(0, FACTS)]).to_pylist()[0]
+    assert (row["sha256"], row["bytes"], row["status"], row["embedding"]) == ("ab" * 32, 123, "error", None)
+
+
+def test_a_failure_keeps_the_version_that_was_given() -> None:
+    failure = Failure(ref(0, version="v7"), None, FetchError("fetch_timeout", "too slow"))
+    assert table([failure])["version"].to_pylist() == ["v7"]
+
+
+@pytest.mark.parametrize(("task", "options"), TASKS, ids=["embed", "classify"])
+def test_an_all_failed_part_has_the_schema_of_a_full_one(task: object, options: object) -> None:
+    assert isinstance(task, type(embed.TASK))
+    labelled = classify.Labelled(("dog", "cat"), np.array([0.9, 0.1], np.float32), np.array([2, -2], np.float32))
+    full = [Answer(ref(0), FACTS, labelled)] if task is classify.TASK else [embedded(0)]
+    schema = answer_schema(task, options, INFO, stale=False)
+    assert answer_table(full, task, options, schema).schema == schema  # type: ignore[arg-type]
+    assert answer_table([failed(0)], task, options, schema).schema == schema
+    assert answer_table([], task, options, schema).schema == schema
+
+
+def test_vectors_with_nulls_between_them_stay_with_their_rows() -> None:
+    found = table([failed(0), embedded(1), failed(2), embedded(3)])["embedding"].combine_chunks()
+    found.validate(full=True)
+    assert found.to_pylist() == [None, [1.0, 0.5, -1.0], None, [3.0, 0.5, -1.0]]
+
+
+def test_half_precision_is_stored_as_such() -> None:
+    found = table([embedded(1), failed(2)], visioncli.EmbedOptions(store="float16"))["embedding"]
+    assert found.type == pa.list_(pa.float16(), 3)
+    assert found.to_pylist() == [[1.0, 0.5, -1.0], None]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int32(), pa.list_(pa.float32()), pa.list_(pa.float32(), 2)])
+def test_a_column_of_nothing_is_a_column_of_nulls(kind: pa.DataType) -> None:
+    assert column([None, None], kind).equals(pa.nulls(2, kind))
+    assert len(column([], kind)) == 0
+
+
+def test_a_pass_through_column_may_have_no_name_of_ours() -> None:
+    names = reserved_names(embed.TASK, visioncli.EmbedOptions(text_column="caption"))
+    ours = {"id", "source", "image_index", "stale", "status", "version", "sha256", "embedding", "text_embedding"}
+    assert ours <= names
+    assert {"labels", "score"} <= reserved_names(classify.TASK, LABELS)
+    assert "labels" not in names
+
+
+def test_outcomes_come_as_record_batches_in_order() -> None:
+    outcomes = [embedded(n) if n % 2 else failed(n) for n in range(5)]
+    batches = list(record_batches(iter(outcomes), "embed", visioncli.EmbedOptions(), INFO, rows=2))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    whole = pa.Table.from_batches(batches)
+    assert whole.schema.names[:3] == ["id", "source", "status"]
+    assert whole["id"].to_pylist() == ["id0", "id1", "id2", "id3", "id4"]
+    assert whole["source"].to_pylist() == [f"/p/{n}.jpg" for n in range(5)]
+    assert whole["embedding"].to_pylist() == [None, [1.0, 0.5, -1.0], None, [3.0, 0.5, -1.0], None]
