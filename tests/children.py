@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FIRST = ["torch", "torch._dynamo", "transformers.models.siglip.modeling_siglip", "pandas", "pyarrow.parquet", "pyarrow.compute", "aiohttp", "tqdm"]
+_FIRST = ["torch", "torch._dynamo", "transformers.models.siglip.modeling_siglip", "pandas", "pyarrow.parquet"]
 _OURS = (
     "cli jobs jobs.stream flow io.web io.decode models.siglip models.zero_shot models.text tasks.classify tasks.embed"
 )
@@ -55,7 +55,7 @@ class Child:
     def wait(self) -> Ended:
         if self.ended is None:
             code = os.waitstatus_to_exitcode(self._nursery.ask({"wait": self.pid}))
-            self.ended = Ended(code, self._out.read_text(), self.err)
+            self.ended = Ended(code, self._out.read_text() if self._out.exists() else "", self.err)
         return self.ended
 
 
@@ -63,9 +63,13 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process, self._folder, self._count = process, folder, 0
 
-    def command(self, arguments: Sequence[str | Path], **limits: int) -> Child:
-        """Begin `visioncli ARGUMENTS`; `file_bytes`: the largest file that it can write."""
-        return self._begin({"arguments": [str(argument) for argument in arguments], **limits})
+    def command(self, arguments: Sequence[str | Path], **more: int | str) -> Child:
+        """Begin `visioncli ARGUMENTS`.
+
+        `file_bytes`: the largest file that it can write; `typed`, `shown`: what it reads and writes instead of nothing
+        and a file (named pipes, say).
+        """
+        return self._begin({"arguments": [str(argument) for argument in arguments], **more})
 
     def job(self, job: Any) -> Child:
         """Begin `visioncli.run(job)`."""
@@ -130,10 +134,11 @@ def _be(question: dict[str, Any]) -> int:
     import signal
 
     os.chdir(question["folder"])
-    for stream, suffix in ((sys.stdin, None), (sys.stdout, ".out"), (sys.stderr, ".err")):
-        path = os.devnull if suffix is None else str(Path(question["out"]).with_suffix(suffix))
-        flags = os.O_RDONLY if suffix is None else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        os.dup2(os.open(path, flags), stream.fileno())
+    err = Path(question["out"]).with_suffix(".err")
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    os.dup2(os.open(err, writing), sys.stderr.fileno())
+    os.dup2(os.open(question.get("typed", os.devnull), os.O_RDONLY), sys.stdin.fileno())
+    os.dup2(os.open(question.get("shown", question["out"]), writing), sys.stdout.fileno())
     if "file_bytes" in question:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing on is an OSError, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (question["file_bytes"],) * 2)

@@ -43,6 +43,7 @@ class Request:
 @dataclass
 class Server:
     pictures: dict[str, bytes]
+    busy_with: set[str] = field(default_factory=set)  # names below /ok/ that are 503 for now
     scheme: str = "http"
     port: int = 0
     requests: list[Request] = field(default_factory=list)
@@ -73,7 +74,9 @@ def answer(writer: Writer, status: int, body: bytes = b"", **headers: str | int)
 
 async def ok(server: Server, request: Request, writer: Writer) -> None:
     name = request.path.removeprefix("/ok/")
-    if name in server.pictures:
+    if name in server.busy_with:
+        answer(writer, 503, PAGE)
+    elif name in server.pictures:
         answer(writer, 200, server.pictures[name], Content_Type="image/jpeg")
     else:
         answer(writer, 404, PAGE)
@@ -160,6 +163,13 @@ async def etag(server: Server, request: Request, writer: Writer) -> None:
     answer(writer, 304 if same else 200, b"" if same else b"tagged", ETag=ETAG)
 
 
+async def tagged(server: Server, request: Request, writer: Writer) -> None:
+    """A picture with an ETag, or 304 to whoever has it."""
+    same = request.headers.get("if-none-match") == ETAG
+    picture = server.pictures[request.path.removeprefix("/tagged/")]
+    answer(writer, 304 if same else 200, b"" if same else picture, ETag=ETAG)
+
+
 async def last_modified(server: Server, request: Request, writer: Writer) -> None:
     same = request.headers.get("if-modified-since") == LAST_MODIFIED
     answer(writer, 304 if same else 200, b"" if same else b"dated", Last_Modified=LAST_MODIFIED)
@@ -200,6 +210,7 @@ ROUTES: dict[str, Route] = {
     "/redirect-to": redirect_to,
     "/html.jpg": html,
     "/etag": etag,
+    "/tagged/": tagged,
     "/last-modified": last_modified,
     "/ignorant-etag": ignorant_etag,
     "/empty": empty,
@@ -211,7 +222,7 @@ ROUTES: dict[str, Route] = {
 @contextmanager
 def serve(pictures: dict[str, bytes] | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve on an ephemeral port of 127.0.0.1, in a thread, until the block is left."""
-    server = Server(pictures or {}, "https" if tls else "http")
+    server = Server(pictures or {}, scheme="https" if tls else "http")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -432,7 +432,7 @@ def test_an_endless_source_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     refs = (text_ref(at, colour_of(at)) for at in count())
     outcomes = answer(refs, MeanColour(8), None, Settings(workers=2, ahead_rows=200))
     assert sum(1 for _ in islice(outcomes, 3_000)) == 3_000
-    assert sum(isinstance(each, ImageRef) for each in gc.get_objects()) < 200 + 100 + 100
+    assert sum(type(each) is ImageRef for each in gc.get_objects()) < 200 + 100 + 100
     outcomes.close()  # type: ignore[attr-defined]
 
 

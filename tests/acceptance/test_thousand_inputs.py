@@ -78,7 +78,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[tuple[s
         with open(folder / "list.csv", "w", newline="") as file:
             csv.writer(file).writerows([("image", "meant"), *((cell, meant) for cell, _, meant in rows)])
         out = folder / "out.parquet"
-        command = [sys.executable, "-m", "visioncli", "embed", str(folder / "list.csv"), "--model", "demo", "-o", str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "visioncli",
+            "embed",
+            str(folder / "list.csv"),
+            "--model",
+            "demo",
+            "-o",
+            str(out),
+        ]
         politeness = ["--timeout", "4", "--retries", "1", "--max-bytes", "2M", "--per-host", "64"]
         done = subprocess.run([*command, *politeness], capture_output=True, check=False, env=os.environ)
         yield rows, pq.read_table(out), done.returncode
@@ -101,7 +111,9 @@ def test_each_broken_input_has_its_own_code(run) -> None:
 
 def test_no_row_is_another_pictures(run) -> None:
     rows, table, _ = run
-    answered = [(sha, meant) for sha, (_, code, meant) in zip(table["sha256"].to_pylist(), rows, strict=True) if not code]
+    answered = [
+        (sha, meant) for sha, (_, code, meant) in zip(table["sha256"].to_pylist(), rows, strict=True) if not code
+    ]
     assert answered == [(meant, meant) for _, meant in answered]
     assert table["embedding"].null_count == 40
 

@@ -54,7 +54,9 @@ def test_every_type_has_its_json_and_comes_back(kind: pa.DataType, value: Any, t
     for piece in (table, table.slice(1), table.slice(3)):
         lines = list(json_lines(piece))
         shown = [text if known is not None else "null" for known in piece["x y"].to_pylist()]
-        assert lines == [f'{{"before": {n}, "x y": {s}}}' for n, s in zip(piece["before"].to_pylist(), shown)]
+        assert lines == [
+            f'{{"before": {n}, "x y": {s}}}' for n, s in zip(piece["before"].to_pylist(), shown, strict=True)
+        ]
         assert pa.concat_tables(tables_of(lines, table.schema)).combine_chunks().equals(piece.combine_chunks())
 
 
@@ -82,7 +84,7 @@ def test_float32_numbers_come_back_to_the_last_bit_from_their_shortest_text(numb
     assert back["x"].to_numpy().tobytes() == table["x"].to_numpy().tobytes()
     # numpy's repr is another author's shortest text of a float32
     shortest = [len(np.format_float_scientific(np.float32(n), unique=True, trim="-")) for n in numbers]
-    assert all(len(line) - len('{"x": }') <= length + 8 for line, length in zip(lines, shortest))
+    assert all(len(line) - len('{"x": }') <= length + 8 for line, length in zip(lines, shortest, strict=True))
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=20))

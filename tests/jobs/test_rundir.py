@@ -161,3 +161,9 @@ def test_a_directory_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> N
 
 def test_no_file_holds_no_key(tmp_path: Path) -> None:
     assert key_in(tmp_path / "run.json") is None
+
+
+def test_a_key_may_name_what_is_not_utf8(tmp_path: Path) -> None:
+    with closing(RunDirectory(tmp_path / "r")) as directory:
+        directory.write_key({**KEY, "inputs": [os.fsdecode(b"caf\xe9.jpg"), "猫"]})
+        assert directory.key == {**KEY, "inputs": [os.fsdecode(b"caf\xe9.jpg"), "猫"]}

@@ -100,6 +100,8 @@ def why_not_reached(deadline_s: float) -> str | None:
 def _library() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else the first call also asks for a list of programs
     import huggingface_hub
+    import huggingface_hub.errors  # the package imports neither by itself
+    import huggingface_hub.utils
 
     return huggingface_hub
 

@@ -68,7 +68,7 @@ def write_jsonl(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> No
     meta = {key.decode(): json.loads(value) for key, value in (schema.metadata or {}).items()}
     meta["arrow_schema"] = base64.b64encode(schema.remove_metadata().serialize()).decode()
     with whole_or_absent(meta_of(path)) as file:
-        file.write(json.dumps(meta, indent=1, ensure_ascii=False).encode() + b"\n")
+        file.write(json.dumps(meta, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
     with whole_or_absent(path) as file:
         for table in tables:
             for line in json_lines(table):

@@ -8,6 +8,7 @@ from typing import Any
 
 from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
+from visioncli.models.runtime import refuse_unknown_device
 from visioncli.pipeline import Settings
 
 
@@ -18,6 +19,9 @@ class Device:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unknown_device(self.device)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ def _rows_again(
         yield from whole.combine_chunks().to_batches(ROWS)
 
 
+_IN_TAR = re.compile(rb"(.+\.tar)!(.+)", re.IGNORECASE | re.DOTALL)
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -163,8 +164,8 @@ def uri_of(source: str) -> bytes:
     unescaped = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), plain)
     if os.path.lexists(unescaped):
         return unescaped
-    archive, _, member = unescaped.rpartition(b".tar!")
-    return tar_members(archive + b".tar").get(member, plain) if archive else plain
+    in_tar = _IN_TAR.fullmatch(unescaped)
+    return tar_members(in_tar[1]).get(in_tar[2], plain) if in_tar else plain
 
 
 def _stoppable(batches: Iterator[pa.RecordBatch], stop: Stop) -> Iterator[pa.RecordBatch]:

@@ -77,7 +77,7 @@ class RunDirectory:
         """Keep the run's key. Raises OutputError."""
         # In place: the file is the lock, and a rename would leave the lock on a file that nobody opens. What is there
         # is written over, never emptied first: losing the key would lose every finished part.
-        text = json.dumps(key, indent=1, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(key, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
             os.pwrite(self._lock, text, 0)
             os.ftruncate(self._lock, len(text))

@@ -109,5 +109,5 @@ class Rows:
                 self._held[0] = held.slice(len(pieces[-1]))
             else:
                 self._held.popleft()
-        whole = pa.concat_tables(pieces)
+        whole = pa.concat_tables(pieces).combine_chunks()  # made into text a chunk at a time
         return whole.select(visible_schema(whole.schema).names)

@@ -32,7 +32,7 @@ class Target:
         """Return what `-o` names. Raises UsageError when its form is unknown."""
         if output == "-":
             return cls(Path("-"), "stdout")
-        if output.endswith("/") or Path(output).is_dir():
+        if output.endswith("/") or (output and Path(output).is_dir()):
             path = Path(output)
             return cls(path if path.name not in ("", "..") else path.absolute().resolve(), "folder")
         kind = _SUFFIXES.get(Path(output).suffix)

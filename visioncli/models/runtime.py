@@ -6,6 +6,7 @@ Knows nothing of checkpoints, pictures or tasks. torch is imported by the functi
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,21 +77,25 @@ def padded(rows: int) -> int:
     return rows if rows <= SLOTS else -(-rows // SLOTS) * SLOTS
 
 
+def refuse_unknown_device(asked: str) -> None:
+    """Raise UsageError for a name that is no device's, here or elsewhere; needs no torch."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", asked):
+        raise UsageError(f"unknown device {asked!r}; known: auto, cpu, cuda, cuda:<n>, mps")
+
+
 def _device(asked: str) -> Choice:
     import torch
 
+    refuse_unknown_device(asked)
     if asked == "auto":
         return _best_device(torch)
-    kind, _, number = asked.partition(":")
-    if kind == "cpu" and not number:
+    if asked == "cpu":
         return Choice("cpu", "asked for")
-    if kind == "mps" and not number:
+    if asked == "mps":
         if not torch.backends.mps.is_available():
             raise DeviceError("mps was asked for, but this torch sees no Apple GPU; use --device cpu")
         return Choice("mps", "asked for")
-    if kind == "cuda" and (asked == "cuda" or (number.isascii() and number.isdigit())):
-        return _cuda(torch, int(number or 0))
-    raise UsageError(f"unknown device {asked!r}; known: auto, cpu, cuda, cuda:<n>, mps")
+    return _cuda(torch, int(asked.partition(":")[2] or 0))
 
 
 def _best_device(torch: Any) -> Choice:
