@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +12,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-HERE = Path(__file__).parent
+HERE = Path(os.path.relpath(Path(__file__).parent))
 OUT = Path("demo")
 
 
 def visioncli(*arguments: str) -> None:
     """Run the command as a person would, and stop at its first failure."""
-    print("$ visioncli", " ".join(arguments), flush=True)
+    print("$ visioncli", shlex.join(arguments), flush=True)
     subprocess.run([sys.executable, "-m", "visioncli", *arguments], check=True)
 
 

@@ -20,6 +20,7 @@ import visioncli
 from tests import small_pictures
 from tests.children import Child, Ended, Nursery
 from visioncli.errors import UsageError
+from visioncli.jobs.targets import Target
 
 ROWS = 600
 FEWER = 200
@@ -50,15 +51,22 @@ def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     return pq.read_table(output)
 
 
-def killed_until_done(begin: Callable[[], Child], times: int, seed: int, longest_s: float) -> int:
-    """Kill `times` runs, each after a random time, then let one finish; return how many were at work when killed."""
-    chance, killed = random.Random(seed), 0
+def killed_until_done(nursery: Nursery, job: visioncli.Job, times: int, seed: int) -> int:
+    """Kill `times` runs, each when it has done a few parts and a little later, then let one finish.
+
+    Returns how many were at work when they were killed.
+    """
+    chance, killed, target = random.Random(seed), 0, Target.of(job.output)
+    folder = target.path if target.kind == "folder" else target.beside
     for _ in range(times):
-        child = begin()
-        time.sleep(chance.uniform(0.02, longest_s))
+        more, child = chance.choice([0, 1, 2, 3]), nursery.job(job)
+        goal = len(list(folder.glob("part-*"))) + more
+        while len(list(folder.glob("part-*"))) < goal and not target.is_finished:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.02 if more else 0.3))
         child.kill(9)
         killed += child.wait().code == -9
-    end = begin().wait()
+    end = nursery.job(job).wait()
     assert end.code in (0, 3) or "is there already" in end.err, end
     return killed
 
@@ -81,15 +89,15 @@ def test_killed_ten_times_gives_the_same_embeddings(
     nursery: Nursery, photos: Path, whole: pa.Table, tmp_path: Path
 ) -> None:
     job = a_job(tmp_path / "out.parquet", photos)
-    assert killed_until_done(lambda: nursery.job(job), 10, seed=1, longest_s=1.2) >= 5
+    assert killed_until_done(nursery, job, 10, seed=1) >= 8
     assert pq.read_table(tmp_path / "out.parquet").equals(whole)  # floats to the last bit
     assert_finished(tmp_path, "out.parquet")
 
 
 def test_killed_ten_times_gives_the_same_labels(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
-    job = replace(a_job(tmp_path / "out.parquet", photos, options=LABELS), limit=FEWER)
+    job = replace(a_job(tmp_path / "out.parquet", photos, options=LABELS, part_rows=4), limit=FEWER)
     visioncli.run(replace(job, output=str(tmp_path / "whole.parquet")))
-    assert killed_until_done(lambda: nursery.job(job), 10, seed=2, longest_s=0.7) >= 5
+    assert killed_until_done(nursery, job, 10, seed=2) >= 8
     assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
     assert_finished(tmp_path, "out.parquet", "whole.parquet")
 
@@ -98,8 +106,8 @@ def test_killed_ten_times_gives_the_same_labels(nursery: Nursery, photos: Path, 
 def test_other_outputs_survive_being_killed_too(
     nursery: Nursery, photos: Path, whole: pa.Table, tmp_path: Path, suffix: str, names: list[str]
 ) -> None:
-    job, expected = replace(a_job(f"{tmp_path}/out{suffix}", photos), limit=FEWER), whole.slice(0, FEWER)
-    killed_until_done(lambda: nursery.job(job), 4, seed=3, longest_s=1.0)
+    job, expected = replace(a_job(f"{tmp_path}/out{suffix}", photos, part_rows=8), limit=FEWER), whole.slice(0, FEWER)
+    assert killed_until_done(nursery, job, 4, seed=3) >= 3
     assert_finished(tmp_path, *names)
     if suffix == "/":
         assert pq.read_table(tmp_path / "out").equals(expected)

@@ -29,8 +29,8 @@ UPDATE = visioncli.Policy(update=True, part_rows=16)
 
 def a_job(output: Path | str, *inputs: Path | str, **more: Any) -> visioncli.Job:
     names = tuple(str(name) for name in inputs)
-    given = {"options": visioncli.EmbedOptions(), "policy": UPDATE, "model": "demo", **more}
-    return visioncli.Job(task="embed", output=str(output), inputs=names, **given)
+    given = {"task": "embed", "options": visioncli.EmbedOptions(), "policy": UPDATE, "model": "demo", **more}
+    return visioncli.Job(output=str(output), inputs=names, **given)
 
 
 def update(output: Path | str, *inputs: Path | str, **more: Any) -> visioncli.Summary:
@@ -75,6 +75,30 @@ def test_unchanged_files_are_not_read(photos: Path, tmp_path: Path, suffix: str)
     assert (summary.inferred, summary.changes) == (0, Changes(unchanged=12))
     after = output.read_bytes() if suffix in (".jsonl", ".ndjson") else pq.read_table(output)
     assert after == before
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", "/"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"options": visioncli.EmbedOptions(store="float16")},
+        {"task": "classify", "options": visioncli.ClassifyOptions(("cat", "dog", "bus"), top_k=2)},
+    ],
+    ids=["half precision", "labels"],
+)
+def test_kept_and_new_answers_have_the_same_columns(
+    photos: Path, tmp_path: Path, question: dict[str, Any], suffix: str
+) -> None:
+    output = f"{tmp_path}/out{suffix}"
+    update(output, photos, **question)
+    before = rows_of(Path(output))
+    small_pictures.folder(photos, [20])
+    (photos / "00000.jpg").write_bytes(b"<html>")
+    assert update(output, photos, **question).changes == Changes(unchanged=11, new=1, changed=1)
+    after = rows_of(Path(output))
+    kept = [f"{number:05d}.jpg" for number in range(1, 12)]
+    assert [after[id_] for id_ in kept] == [before[id_] for id_ in kept]
+    assert (after["00020.jpg"]["sha256"], after["00000.jpg"]["status"]) == (SHA[20], "error")
 
 
 def test_every_kind_of_change_is_found_and_only_new_bytes_are_asked(photos: Path, tmp_path: Path) -> None:
@@ -337,6 +361,21 @@ def test_an_update_that_is_killed_goes_on(nursery: Nursery, tmp_path: Path) -> N
     assert found.equals(pq.read_table(tmp_path / "twin.parquet"))
     numbers = [number if number % 3 else number + 1000 for number in range(150)]
     assert found["sha256"].to_pylist() == [small_pictures.sha256(small_pictures.jpeg(n)) for n in numbers]
+
+
+def test_an_update_that_died_between_its_two_files_is_published_again(photos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    update(output, photos)
+    small_pictures.folder(photos, [20])
+    work = visioncli.steps(a_job(output, photos))
+    seen = [next(work)]
+    while seen[-1].done < 13 or len(seen) < 2:  # everything is answered, nothing published
+        seen.append(next(work))
+    work.close()
+    (tmp_path / "out.jsonl.meta.json").write_text("{}")  # the new one, say: the old rows are not of its columns
+    assert update(output, photos).changes == Changes(unchanged=12, new=1)
+    assert len(rows_of(output)) == 13
+    assert update(output, photos).changes == Changes(unchanged=13)
 
 
 def test_an_unfinished_update_of_another_output_is_refused(nursery: Nursery, photos: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests import small_pictures
@@ -54,6 +55,13 @@ def test_a_range_is_found_across_row_groups(tmp_path: Path, first: int, end: int
 def test_a_limit_ends_the_listing(tmp_path: Path, limit: int | None, rows: int) -> None:
     found = snapshot(tmp_path / "s", 3, 7, limit=limit)
     assert found.columns(["price"])["price"].to_pylist() == list(range(rows))
+
+
+def test_names_that_came_one_by_one_share_row_groups(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "s", SCHEMA, batches(*[1] * 9000), None, Listed(True).metadata)
+    groups = pq.read_metadata(tmp_path / "s")
+    assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [8192, 808]
+    assert Snapshot(tmp_path / "s").table(8190, 8195)["price"].to_pylist() == list(range(8190, 8195))
 
 
 def test_what_the_limit_cuts_off_is_not_listed(tmp_path: Path) -> None:

@@ -104,11 +104,13 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 
 
 def _lines(show: Show) -> Callable[[Progress], None]:
-    started = last = time.monotonic()
+    started = last = 0.0  # when the first report came: the model is loaded by then
 
     def report(progress: Progress) -> None:
-        nonlocal last
+        nonlocal started, last
         now = time.monotonic()
+        if not started:
+            started = last = now
         if now - last < _LINE_EVERY_S[show]:
             return
         last = now
@@ -130,6 +132,8 @@ def _sentence(progress: Progress, rate: float) -> str:
 
 def _time(seconds: float) -> str:
     minutes, hours = round(seconds / 60), round(seconds / 3600, 1)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours} h"
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
+from io import BufferedReader
 from itertools import chain, groupby
 from typing import Any, BinaryIO, cast
 
@@ -182,20 +183,21 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
     """Standard input is read once: a second `batches()` of the listing raises UsageError."""
     if given.stdin is None:
         raise UsageError("there is no standard input to read names from")
-    names = _nul_separated(given.stdin) if options.null_separated else _lines(given.stdin)
-    if (first := next(names, None)) is None:
+    arrivals = _arriving(given.stdin, b"\0" if options.null_separated else b"\n")
+    if (first := next(arrivals, None)) is None:
         raise UsageError("standard input matches nothing: it has no lines")
-    waiting = [chain([first], names)]
+    waiting = [chain([first], arrivals)]
 
     def read(rows: int, notes: list[str]) -> Iterator[Rows]:
         if not waiting:
             raise UsageError("standard input can be read only once")
-        return stretches(_placed(waiting.pop(), os.getcwdb()), rows)
+        folder = os.getcwdb()
+        return chain.from_iterable(stretches(_placed(names, folder), rows) for names in waiting.pop())
 
     return Source(read)
 
 
-def _placed(names: Iterator[bytes], folder: bytes) -> Triples:
+def _placed(names: Iterable[bytes], folder: bytes) -> Triples:
     for name in names:
         uri = resolve(name, folder)
         yield name, uri, uri
@@ -208,13 +210,21 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             yield name
 
 
-def _nul_separated(file: BinaryIO) -> Iterator[bytes]:
+def _arriving(file: BinaryIO, end: bytes) -> Iterator[list[bytes]]:
+    """Yield the names that are there whenever some are: a row need not wait for a block of names to fill up."""
     rest = b""
-    while block := file.read(1 << 16):
-        *names, rest = (rest + block).split(b"\0")
-        yield from filter(None, names)
-    if rest:
-        yield rest
+    while block := cast(BufferedReader, file).read1(1 << 16):
+        *pieces, rest = (rest + block).split(end)
+        if names := _names(pieces, end):
+            yield names
+    if names := _names([rest], end):
+        yield names
+
+
+def _names(pieces: list[bytes], end: bytes) -> list[bytes]:
+    if end == b"\0":
+        return [piece for piece in pieces if piece]
+    return [piece.removesuffix(b"\r") for piece in pieces if piece.strip()]
 
 
 def read_tar(given: Input, options: ListingOptions) -> Source:

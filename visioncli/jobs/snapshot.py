@@ -32,16 +32,27 @@ def write_snapshot(
     limit: int | None,
     metadata: Callable[[], dict[str, str]],
 ) -> None:
-    """Write the listing's rows, at most `limit`, then what is known of them; a row group a batch, whole or absent."""
+    """Write the listing's rows, at most `limit`, then what is known of them; whole or absent."""
     with whole_or_absent(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        remaining = limit
-        for batch in batches:
-            batch = batch if remaining is None else batch.slice(0, remaining)
-            writer.write_batch(batch)
-            remaining = None if remaining is None else remaining - len(batch)
-            if remaining == 0:
-                break
+        for group in _groups(batches, limit):
+            writer.write_table(group)
         writer.add_key_value_metadata(metadata())
+
+
+def _groups(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.Table]:
+    """Yield the first `limit` rows as tables of at least ROWS rows but the last: names may have come one by one."""
+    waiting, rows, remaining = list[pa.RecordBatch](), 0, limit
+    for batch in batches:
+        waiting.append(batch if remaining is None else batch.slice(0, remaining))
+        rows += len(waiting[-1])
+        remaining = None if remaining is None else remaining - len(waiting[-1])
+        if rows >= ROWS or remaining == 0:
+            yield pa.Table.from_batches(waiting).combine_chunks()
+            waiting, rows = [], 0
+        if remaining == 0:
+            return
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
 
 
 def plan_snapshot(path: Path, plan: Plan) -> None:

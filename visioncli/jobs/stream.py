@@ -45,8 +45,7 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     answers = answer_schema(task, options, predictor.info, stale=False)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
-    at_once = 1 if "-" in job.inputs else _BATCH_ROWS  # names that come slowly are not waited for
-    rows = Rows(listing.batches(at_once), task.reads(options), job.limit)
+    rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
     out = out or sys.stdout.buffer
     with deadline(job.policy.max_runtime_s, stop):
         for outcomes in bursts(rows, predictor, options, job.settings, stop=stop, meter=meter):
