@@ -1,7 +1,7 @@
 """What a row costs besides fetch, decode and forward: the bundled model over 10,000 images of 64×64.
 
-CPU seconds of a whole run (listing, snapshot, threads, rows, Parquet, assembling), less those that its own threads spent
-in reading, decoding, preprocessing and the model, and less loading it; torch on one thread, so that no spinning counts.
+CPU seconds of a whole run (listing, snapshot, threads, rows, Parquet, assembling), less those that its own threads
+spent in reading, decoding, preprocessing and the model, and less loading it; torch on one thread: no spinning counts.
 
 Usage: python -m tests.benchmarks.overhead [--images 10000]
 """

@@ -1,7 +1,7 @@
 """`--update` on 100,000 small files: 500 changed, 100 moved, 100 vanished, and 50 of a server that is busy for now.
 
-Asserts the counts, that forwards equal the byte strings never seen before, that good answers stay with `stale`, and that a
-second update with nothing new infers nothing; prints what each run took.
+Asserts the counts, that forwards equal the byte strings never seen before, that good answers stay with `stale`, and
+that a second update with nothing new infers nothing; prints what each run took.
 
 Usage: python -m tests.benchmarks.update [--files 100000]
 """
@@ -31,7 +31,7 @@ def picture(number: int) -> bytes:
 
 
 class Shop(BaseHTTPRequestHandler):
-    """Answers /<number> with its picture, or 503 while it is busy; tells no version, so each update asks for the bytes."""
+    """Answers /<number> with its picture, or 503 while it is busy; tells no version, so bytes are asked for again."""
 
     protocol_version = "HTTP/1.1"
     is_busy = False

@@ -156,8 +156,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield ", ".join(f"{count:,} {name}" for name, count in asdict(summary.changes).items())
     if summary.repeated_ids:
         yield f"{summary.repeated_ids:,} ids came before"
+    model = f"{summary.inferred:,} through the model"
     reused = f", {summary.reused:,} equal pictures answered once" if summary.reused else ""
-    yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {summary.inferred:,} through the model{reused}"
+    yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {model}{reused}"
     if summary.verdict is not None:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.held_back.items() if share >= 0.005)
         yield f"held back by {summary.verdict} ({shares}): {summary.advice}"
