@@ -23,6 +23,11 @@ def provenance(key: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
         "device": info.device,
         "dtype": info.dtype,
         "batch_size": info.batch_size,
-        "choices": {name: {"value": str(c.value), "reason": c.reason} for name, c in info.choices.items()},
+        "choices": choices(info),
         "key": dict(key),
     }
+
+
+def choices(info: ModelInfo) -> dict[str, dict[str, str]]:
+    """Return each automatic choice with its reason, as JSON keeps it."""
+    return {name: {"value": str(choice.value), "reason": choice.reason} for name, choice in info.choices.items()}

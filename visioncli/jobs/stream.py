@@ -19,7 +19,6 @@ from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
 from visioncli.jobs.rows import answer_schema
-from visioncli.jobs.snapshot import visible_schema
 from visioncli.jobs.standing import Outcome, merged_table
 from visioncli.jobs.summary import Count, Summary, summarise
 from visioncli.meter import Meter
@@ -108,5 +107,4 @@ class Rows:
                 self._held[0] = held.slice(len(pieces[-1]))
             else:
                 self._held.popleft()
-        whole = pa.concat_tables(pieces).combine_chunks()  # made into text a chunk at a time
-        return whole.select(visible_schema(whole.schema).names)
+        return pa.concat_tables(pieces).combine_chunks()  # made into text a chunk at a time

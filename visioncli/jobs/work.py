@@ -20,7 +20,7 @@ from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.listings import Listed
 from visioncli.jobs.parts import Shard, Table, Tally, output_schema, write_parts
 from visioncli.jobs.previous import Previous
-from visioncli.jobs.provenance import provenance
+from visioncli.jobs.provenance import choices, provenance
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot
@@ -118,10 +118,7 @@ class Work:
             seconds,
             repeated_ids=self.listed.repeated_ids,
             changes=total.changes() if updated else None,
-            choices={
-                name: {"value": str(choice.value), "reason": choice.reason}
-                for name, choice in self.predictor.info.choices.items()
-            },
+            choices=choices(self.predictor.info),
         )
 
 
