@@ -69,12 +69,6 @@ def stat(uri: bytes) -> tuple[int, str] | None:
     return int(member[2]) if member else facts.st_size, str(facts.st_mtime_ns)
 
 
-def version_of(uri: bytes) -> str | None:
-    """Return the modification time in ns of a local uri, None when it is not there or is remote."""
-    known = stat(uri)
-    return known[1] if known else None
-
-
 def read(uri: bytes, options: FetchOptions, seen: str | None = None) -> Fetched | Unchanged:
     """Read one uri, in the calling thread.
 
