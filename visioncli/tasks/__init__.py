@@ -17,6 +17,9 @@ ResultT = TypeVar("ResultT")
 TASKS = {
     "classify": "visioncli.tasks.classify:TASK",
     "embed": "visioncli.tasks.embed:TASK",
+    "segment": "visioncli.tasks.segment:TASK",
+    "detect": "visioncli.tasks.detect:TASK",
+    "depth": "visioncli.tasks.depth:TASK",
 }
 
 

@@ -1,0 +1,81 @@
+"""One depth map per picture, and what is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from visioncli.errors import UsageError
+from visioncli.provenance import ModelInfo
+from visioncli.tasks import Task, pictures_needed
+
+EXPORTS = {  # what a depth map may be written as -> the column that holds its path
+    "png16": "depth_path",
+    "npz": "depth_npz_path",
+    "preview": "depth_preview_path",
+    "glb": "depth_glb_path",
+    "ply": "depth_ply_path",
+}
+SIZES = ("original", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class DepthOptions:
+    exports: tuple[str, ...] = ("png16",)  # keys of EXPORTS
+    size: str = "original"  # the map's pixels: those of the upright original, or the fewer that the model gives
+    focal_px: float | None = None  # focal length in pixels of the original; makes a metric model's depth metres
+    focal_column: str | None = None  # key in ImageRef.extra with the same, a row at a time
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.exports if name not in EXPORTS]
+        if unknown:
+            raise UsageError(f"unknown export {unknown[0]!r}; known: {', '.join(EXPORTS)}")
+        if self.size not in SIZES:
+            raise UsageError(f"unknown depth size {self.size!r}; known: {', '.join(SIZES)}")
+        if self.focal_px is not None and not self.focal_px > 0:
+            raise UsageError("--focal must be more than 0 pixels")
+        if self.focal_px is not None and self.focal_column is not None:
+            raise UsageError("--focal and --focal-col exclude each other")
+
+
+@dataclass(frozen=True, slots=True)
+class DepthMap:
+    """Distance along the optical axis, larger is farther; in metres where `metric`, else up to a scale."""
+
+    depth: NDArray[np.float32]  # (H, W), finite; pixels of the upright original, or of the model
+    metric: bool
+    confidence: NDArray[np.float32] | None = None  # (H, W), larger is surer
+    intrinsics: NDArray[np.float32] | None = None  # (3, 3), in pixels of `depth`
+    extrinsics: NDArray[np.float32] | None = None  # (3, 4), world to camera
+    sky: NDArray[np.bool_] | None = None  # (H, W), where a model tells it
+    near: float = 0.0  # smallest and largest depth, set when the map was written and let go
+    far: float = 0.0
+    paths: dict[str, str] = field(default_factory=dict)  # column -> path, once written
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds, so that what waits can be bounded."""
+        return 256 + sum(part.nbytes for part in (self.depth, self.confidence, self.sky) if part is not None)
+
+
+def _columns(options: DepthOptions, info: ModelInfo) -> pa.Schema:
+    paths = [(EXPORTS[name], pa.string()) for name in options.exports]
+    first = paths if "png16" in options.exports else [("depth_path", pa.string()), *paths]
+    return pa.schema([*first, ("depth_min", pa.float32()), ("depth_max", pa.float32()), ("metric", pa.bool_())])
+
+
+def _to_row(result: DepthMap, options: DepthOptions) -> dict[str, Any]:
+    return result.paths | {"depth_min": result.near, "depth_max": result.far, "metric": result.metric}
+
+
+def _reads(options: DepthOptions) -> tuple[str, ...]:
+    return () if options.focal_column is None else (options.focal_column,)
+
+
+TASK: Task[DepthOptions, DepthMap] = Task(
+    "depth", DepthOptions, _columns, _to_row, for_rows=pictures_needed, reads=_reads
+)
