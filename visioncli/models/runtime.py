@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from visioncli.errors import DeviceError, UsageError
@@ -25,6 +25,7 @@ CPU_BATCH = 8  # the smallest batch within the noise of the fastest; see `_batch
 CUDA_BATCHES = ((8, 64), (3, 16), (0, 4))  # (free GiB at least, batch)
 MPS_BATCH = 16
 SLOTS = 4  # see `padded`
+ASKED = "asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,19 @@ def _spin_briefly() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def for_pixels(runtime: Runtime, pixels: int) -> Runtime:
+    """The same runtime for a model that sees `pixels` a picture: an automatic batch holds no more pixels than before.
+
+    Automatic batches are meant for 224 x 224 pixels. A batch size that was asked for stays.
+    """
+    chosen = runtime.batch_size
+    fitting = _power_of_two(max(1, chosen.value * 224 * 224 // pixels) + 1) // 2
+    if chosen.reason == ASKED or fitting >= chosen.value:
+        return runtime
+    reason = f"{chosen.reason}; pictures of {pixels / 1e6:.2g} million pixels"
+    return replace(runtime, batch_size=Choice(fitting, reason))
+
+
 def padded(rows: int) -> int:
     """How many rows a forward pass is given for `rows` rows, so that a row's answer does not depend on its slot.
 
@@ -90,11 +104,11 @@ def _device(asked: str) -> Choice:
     if asked == "auto":
         return _best_device(torch)
     if asked == "cpu":
-        return Choice("cpu", "asked for")
+        return Choice("cpu", ASKED)
     if asked == "mps":
         if not torch.backends.mps.is_available():
             raise DeviceError("mps was asked for, but this torch sees no Apple GPU; use --device cpu")
-        return Choice("mps", "asked for")
+        return Choice("mps", ASKED)
     return _cuda(torch, int(asked.partition(":")[2] or 0))
 
 
@@ -112,14 +126,14 @@ def _cuda(torch: Any, number: int) -> Choice:
         raise DeviceError("cuda was asked for, but this torch sees no CUDA device; use --device cpu")
     if number >= count:
         raise DeviceError(f"cuda:{number} was asked for, but the devices here are cuda:0 to cuda:{count - 1}")
-    return Choice(f"cuda:{number}", "asked for")
+    return Choice(f"cuda:{number}", ASKED)
 
 
 def _dtype(device: str, asked: str) -> Choice:
     if asked != "auto":
         if asked not in DTYPES:
             raise UsageError(f"unknown dtype {asked!r}; known: auto, {', '.join(DTYPES)}")
-        return Choice(asked, "asked for")
+        return Choice(asked, ASKED)
     if device.startswith("cuda"):
         return Choice("float16", "CUDA; rows that overflow are done again in bfloat16, then float32")
     if device == "mps":
@@ -142,7 +156,7 @@ def _batch_size(device: str, asked: int | None, rows: int | None) -> Choice:
     if asked is not None:
         if asked < 1:
             raise UsageError("the batch size must be at least 1")
-        return Choice(asked, "asked for")
+        return Choice(asked, ASKED)
     best = _best_batch(device)
     if rows is not None and _power_of_two(rows) < best.value:
         return Choice(_power_of_two(rows), f"{rows} rows in all")
