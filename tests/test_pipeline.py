@@ -10,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,10 +18,10 @@ from hypothesis import strategies as st
 from tests import misbehaving
 from tests.doubles import MeanColour, colour_of, picture, png, refs_of, text_ref
 from visioncli import recent
-from visioncli.errors import DeviceError, SourceError
+from visioncli.errors import DeviceError, OutputError, SourceError
 from visioncli.io.fetch import FetchOptions
-from visioncli.pipeline import Settings, answer, bursts
-from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept
+from visioncli.pipeline import Save, Settings, answer, bursts
+from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept, Sample
 
 SOON_S = 10.0  # a bound for what takes a moment, on a machine that is busy with other things
 ONCE = FetchOptions(retries=0, timeout_s=60)
@@ -454,6 +455,59 @@ def test_many_hanging_urls_hold_back_no_local_row(tmp_path: Path, server: misbeh
     assert first == colour_of(0)
     assert len(double.batches) >= 100
     assert [short(outcome) for outcome in outcomes] == [colour_of(at) for at in range(1, 200)]
+
+
+# Results that are saved on their way out
+
+
+def test_each_result_is_saved_with_the_pixels_of_its_own_picture(pictures: list[tuple[bytes, int]]) -> None:
+    def saved(sample: Sample, result: Any) -> Any:
+        assert sample.image is not None
+        return result, sample.ref.position, tuple(sample.image[0, 0].tolist())
+
+    found = asked(refs_of([uri for uri, _ in pictures]), MeanColour(), save=Save(saved, needs_pixels=True))
+    assert found == [(colour_of(number), at, colour_of(number)) for at, (_, number) in enumerate(pictures)]
+
+
+def test_equal_pictures_are_saved_each_for_itself_and_without_pixels_unless_asked(tmp_path: Path) -> None:
+    uri = picture(tmp_path, "same.png", colour_of(5))
+
+    def saved(sample: Sample, result: Any) -> Any:
+        return sample.ref.position, sample.image is None
+
+    assert asked(refs_of([uri] * 3), MeanColour(), save=Save(saved)) == [(0, True), (1, True), (2, True)]
+
+
+def test_a_row_whose_result_takes_too_much_memory_fails_alone() -> None:
+    def saved(sample: Sample, result: Any) -> Any:
+        if sample.ref.position == 3:
+            raise MemoryError
+        return result
+
+    refs = [text_ref(number, colour_of(number)) for number in range(8)]
+    expected = [colour_of(number) for number in range(8)]
+    assert asked(refs, MeanColour(8), save=Save(saved)) == [*expected[:3], "out_of_memory", *expected[4:]]
+
+
+def test_a_file_that_cannot_be_written_ends_the_run() -> None:
+    def saved(sample: Sample, result: Any) -> Any:
+        raise OutputError("the disk is full")
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        asked([text_ref(0, colour_of(0))], MeanColour(), save=Save(saved))
+
+
+def test_finished_results_that_wait_are_bounded_in_bytes(server: misbehaving.Server) -> None:
+    megabyte = np.zeros(2**20, np.uint8)
+    refs = refs_of([server.url("/late/3.png?s=1")]) + [text_ref(1 + n, colour_of(n)) for n in range(100)]
+    saved, how = list[int](), Settings(ahead_bytes=10 * 2**20, workers=1)
+
+    def save(sample: Sample, result: Any) -> Any:
+        saved.append(sample.ref.position)
+        return megabyte
+
+    assert len(list(answer(refs, MeanColour(1), None, how, save=Save(save)))) == 101
+    assert saved.index(0) < 10 + 8 + 1  # ten wait for the first row, and what was on its way when they were ten
 
 
 # Earlier answers

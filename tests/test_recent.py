@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tests.doubles import refs_of
@@ -64,3 +65,12 @@ def test_what_was_used_longest_ago_is_forgotten_first(monkeypatch: pytest.Monkey
     assert memory.find(rows[0]) is not None  # used again
     memory.settle(rows[2], answer(rows[2]))
     assert [memory.find(each) is not None for each in rows] == [True, False, True]
+
+
+def test_what_is_remembered_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "_KEEP_BYTES", 2500)
+    memory, rows = Recent(), [row(number, f"key {number}") for number in range(3)]
+    for each in rows:
+        memory.wait_for(each)
+        memory.settle(each, dataclasses.replace(answer(each), result=np.zeros(1000, np.uint8)))
+    assert [memory.find(each) is not None for each in rows] == [False, True, True]

@@ -20,14 +20,14 @@ from visioncli.batching import SafeForward
 from visioncli.errors import PredictError, RowError
 from visioncli.io.decode import decode
 from visioncli.io.fetch import Fetched, Fetcher, Unchanged, is_remote, read
-from visioncli.ledger import Ledger, Outcome, Row
+from visioncli.ledger import Ledger, Outcome, Row, size_of
 from visioncli.meter import Meter
 from visioncli.models import Predictor
 from visioncli.recent import Recent
 from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept, Sample
 
 if TYPE_CHECKING:
-    from visioncli.pipeline import Settings
+    from visioncli.pipeline import Save, Settings
 
 _LEAVE_S = 30.0  # for threads to end what they are in the middle of: one forward pass, say
 
@@ -40,12 +40,13 @@ class Flow:
         options: Any,
         settings: Settings,
         known: Callable[[ImageRef, str | None], bool] | None,
+        save: Save | None,
         stop: threading.Event,
         meter: Meter,
     ) -> None:
         self._refs, self._predictor, self._options, self._settings = refs, predictor, options, settings
         self._known = known or (lambda ref, sha256: False)
-        self._stop, self._meter = stop, meter
+        self._save, self._stop, self._meter = save, stop, meter
         self._workers = settings.workers or min(16, os.cpu_count() or 1)
         self._ledger = Ledger(settings, predictor.info.batch_size, self._workers, stop, meter)
         self._recent = Recent()
@@ -54,8 +55,8 @@ class Flow:
         self._fetcher: Fetcher | None = None
         self._fetcher_lock = threading.Lock()  # the caller may leave while the feeder opens or uses it
         self._feeder = self._start(self._feed)
-        self._threads = [self._start(self._run_device), self._start(self._postprocess)]
-        self._threads += [self._start(self._work) for _ in range(self._workers)]
+        self._threads = [self._start(self._run_device)]
+        self._threads += [self._start(step) for step in (self._work, self._postprocess) for _ in range(self._workers)]
 
     # The caller's side
 
@@ -72,7 +73,7 @@ class Flow:
         self._ledger.close()
         for _ in range(self._workers):
             self._todo.put(None)
-        self._finished.put(None)
+            self._finished.put(None)
         with self._fetcher_lock:
             fetcher, self._fetcher = self._fetcher, None
         if fetcher is not None:
@@ -156,17 +157,18 @@ class Flow:
 
     def _prepare(self, row: Row) -> None:
         outcome = self._identify(row)
-        if outcome is None and self._recent.wait_for(row):
-            return self._ledger.stand_aside(row)
-        if outcome is None and (outcome := self._recent.find(row)) is not None:
-            self._meter.add(reused=1)
+        if self._save is None and outcome is None:
+            if self._recent.wait_for(row):
+                return self._ledger.stand_aside(row)
+            if (outcome := self._recent.find(row)) is not None:
+                self._meter.add(reused=1)
         if outcome is not None:
             return self._finish([(row, outcome)])
         started = time.perf_counter()
         self._decode(row)
         self._meter.add(decode_s=time.perf_counter() - started)
         batch_key = self._predictor.batch_key(self._options, row.inputs)
-        self._ledger.make_ready(row, batch_key, getattr(row.inputs, "nbytes", 0))
+        self._ledger.make_ready(row, batch_key, size_of(row.inputs) + _pixel_bytes(row))
         return None
 
     def _identify(self, row: Row) -> Outcome | None:
@@ -201,7 +203,8 @@ class Flow:
             raise PredictError("out_of_memory", "there was not enough memory to prepare the picture") from error
         except (ValueError, TypeError, OverflowError, RuntimeError) as error:
             raise PredictError("preprocess_failed", f"preprocessing failed: {error}") from error
-        row.sample = replace(sample, image=None)  # the pixels are in `inputs` now
+        needs_pixels = self._save is not None and self._save.needs_pixels
+        row.sample = sample if needs_pixels else replace(sample, image=None)  # the model's are in `inputs` now
 
     def _run_device(self) -> None:
         forward = SafeForward(self._predictor, self._options, self._ledger.batch_size)
@@ -211,21 +214,36 @@ class Flow:
             self._meter.hold("device", time.perf_counter() - started)
             self._meter.add(inferred=len(rows))
             self._ledger.batch_size, self._ledger.device_answers = forward.limit, forward.has_answered
-            self._ledger.release(rows)
+            sizes = [size_of(output) + _pixel_bytes(row) for row, output in zip(rows, outputs, strict=True)]
+            self._ledger.release(rows, sizes)
             self._finished.put((rows, outputs))
 
     def _postprocess(self) -> None:
         while (item := self._finished.get()) is not None and not self._ledger.closed:
             rows, outputs = item
             answered = [(row, output) for row, output in zip(rows, outputs, strict=True) if not _failed(output)]
-            samples = [row.sample for row, _ in answered if row.sample is not None]  # all have one by now
-            results = self._predictor.postprocess([output for _, output in answered], samples, self._options)
-            found: list[tuple[Row, Outcome]] = [
-                (row, Answer(row.ref, row.facts or Facts(), result))
-                for (row, _), result in zip(answered, results, strict=True)
-            ]
+            found = self._results([row for row, _ in answered], [output for _, output in answered])
             found += [(row, Failure(row.ref, row.facts, o)) for row, o in zip(rows, outputs, strict=True) if _failed(o)]
+            for row in rows:
+                row.sample = None
             self._finish(found)
+
+    def _results(self, rows: list[Row], outputs: list[Any]) -> list[tuple[Row, Outcome]]:
+        """Return the rows' outcomes; where memory does not reach for all at once, one by one."""
+        try:
+            samples = [row.sample for row in rows if row.sample is not None]  # all have one by now
+            results = self._predictor.postprocess(outputs, samples, self._options)
+            if self._save is not None:
+                results = [self._save.write(sample, result) for sample, result in zip(samples, results, strict=True)]
+        except MemoryError:
+            if len(rows) > 1:
+                return [
+                    found for row, output in zip(rows, outputs, strict=True) for found in self._results([row], [output])
+                ]
+            error = PredictError("out_of_memory", "there was not enough memory for the picture's result")
+            return [(rows[0], Failure(rows[0].ref, rows[0].facts, error))]
+        answers = (Answer(row.ref, row.facts or Facts(), result) for row, result in zip(rows, results, strict=True))
+        return list(zip(rows, answers, strict=True))
 
     def _finish(self, outcomes: list[tuple[Row, Outcome]]) -> None:
         """Record the rows' outcomes, and those of the rows with equal pictures that waited for them."""
@@ -235,6 +253,11 @@ class Flow:
         if twins:
             self._meter.add(reused=len(twins))
         self._ledger.finish(outcomes + twins)
+
+
+def _pixel_bytes(row: Row) -> int:
+    """What the row holds of its picture for whoever saves its result."""
+    return 0 if row.sample is None or row.sample.image is None else row.sample.image.nbytes
 
 
 def _failed(output: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -45,6 +45,12 @@ class Row:
     since: float = 0.0  # when it became ready
 
 
+def size_of(value: object) -> int:
+    """The bytes that a value says it holds; 0 where it says nothing."""
+    size: int = getattr(value, "nbytes", 0)
+    return size
+
+
 class Ledger:
     def __init__(self, settings: Settings, batch_size: int, workers: int, stop: threading.Event, meter: Meter) -> None:
         self._settings, self._stop, self._meter = settings, stop, meter
@@ -61,7 +67,7 @@ class Ledger:
 
         self._rows: dict[Place, int] = dict.fromkeys(get_args(Place), 0)
         self._ready: dict[Hashable, deque[Row]] = {}  # by batch key
-        self._done: dict[int, Outcome] = {}  # by number, not yet yielded
+        self._done: dict[int, tuple[Outcome, int]] = {}  # by number, not yet yielded, with its bytes
         self._admitted = self._yielded = self._held = 0
         self._guess = {False: _FIRST_GUESS, True: _FIRST_GUESS}  # bytes of a local row's inputs, of a remote one's body
         self.device_answers = False  # it has answered a row
@@ -131,19 +137,20 @@ class Ledger:
             self._ready.setdefault(batch_key, deque()).append(row)
             self._wake()
 
-    def release(self, rows: Iterable[Row]) -> None:
-        """Their inputs are needed no more."""
+    def release(self, rows: Sequence[Row], sizes: Sequence[int]) -> None:
+        """Their inputs are needed no more; `sizes` is what each still holds."""
         with self._lock:
-            for row in rows:
+            for row, size in zip(rows, sizes, strict=True):
                 row.inputs = None
-                self._move(row, row.place, 0)
+                self._move(row, row.place, size)
             self._wake()
 
     def finish(self, outcomes: Iterable[tuple[Row, Outcome]]) -> None:
         with self._lock:
             for row, outcome in outcomes:
-                self._move(row, "done", 0)
-                self._done[row.number] = outcome
+                size = size_of(outcome.result) if isinstance(outcome, Answer) else 0
+                self._move(row, "done", size)
+                self._done[row.number] = outcome, size
             self._wake()
 
     def abort(self, error: BaseException) -> None:
@@ -256,8 +263,10 @@ class Ledger:
             self._caller_waits = False
             batch: list[Outcome] = []
             while self._is_next_due():
-                batch.append(self._done.pop(self._yielded))
+                outcome, size = self._done.pop(self._yielded)
+                batch.append(outcome)
                 self._yielded += 1
+                self._held -= size
             error = self._error or (self._source_error if self._is_over() else None)
             if not batch and error is not None:
                 raise error
@@ -269,7 +278,7 @@ class Ledger:
 
     def _is_next_due(self) -> bool:
         """Whether the next outcome is there, and is no failure that a broken device may be to blame for."""
-        outcome = self._done.get(self._yielded)
+        outcome, _ = self._done.get(self._yielded, (None, 0))
         if self.device_answers or not isinstance(outcome, Failure) or outcome.error.code != "device_failed":
             return outcome is not None
         under_way = self._admitted - self._yielded - len(self._done)

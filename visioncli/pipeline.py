@@ -18,7 +18,7 @@ from visioncli.io.decode import DecodeOptions
 from visioncli.io.fetch import FetchOptions
 from visioncli.meter import Meter
 from visioncli.models import Predictor
-from visioncli.samples import Answer, Failure, ImageRef, Kept
+from visioncli.samples import Answer, Failure, ImageRef, Kept, Sample
 
 OptionsT = TypeVar("OptionsT")
 ResultT = TypeVar("ResultT")
@@ -37,6 +37,17 @@ class Settings:
     flush_after_s: float = 1.0  # how long a row waits for others to fill its batch while more may come
 
 
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What is done with each result on its way out: written as files, say, and returned lighter.
+
+    A row whose result is saved is never answered from an equal picture's: each has files of its own.
+    """
+
+    write: Callable[[Sample, Any], Any]  # (sample, result) -> result; called from several threads; raises OutputError
+    needs_pixels: bool = False  # whether the sample has its picture then, as it was decoded
+
+
 def answer(
     refs: Iterable[ImageRef],
     predictor: Predictor[OptionsT, ResultT],
@@ -44,6 +55,7 @@ def answer(
     settings: Settings | None = None,
     *,
     known: Known | None = None,
+    save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
 ) -> Iterator[Answer[ResultT] | Failure | Kept]:
@@ -53,7 +65,7 @@ def answer(
     from several threads. When `stop` is set, what is finished and next in order is yielded, and no more.
     Raises RunError when no further row can be answered; what `refs` raises comes through.
     """
-    for burst in bursts(refs, predictor, options, settings, known=known, stop=stop, meter=meter):
+    for burst in bursts(refs, predictor, options, settings, known=known, save=save, stop=stop, meter=meter):
         yield from burst
 
 
@@ -64,11 +76,14 @@ def bursts(
     settings: Settings | None = None,
     *,
     known: Known | None = None,
+    save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
 ) -> Iterator[list[Answer[ResultT] | Failure | Kept]]:
     """`answer`, with the outcomes that are ready at the same time together."""
-    flow = Flow(refs, predictor, options, settings or Settings(), known, stop or threading.Event(), meter or Meter())
+    flow = Flow(
+        refs, predictor, options, settings or Settings(), known, save, stop or threading.Event(), meter or Meter()
+    )
     try:
         yield from flow.outcomes()
     finally:

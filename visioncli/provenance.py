@@ -39,6 +39,7 @@ class ModelInfo:
     dtype: str
     batch_size: int
     choices: dict[str, Choice] = field(default_factory=dict)
+    token_shape: tuple[int, int] | None = None  # (tokens, channels) of a picture's last hidden state, where it has one
 
     @property
     def resolved(self) -> dict[str, Any]:

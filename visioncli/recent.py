@@ -8,12 +8,14 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from visioncli.ledger import size_of
 from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept
 
 if TYPE_CHECKING:
     from visioncli.ledger import Row
 
 _KEEP = 4096  # outcomes; an embedding of 768 floats takes 3 KB, so 12 MB
+_KEEP_BYTES = 64 * 2**20  # of results; a full depth map of 12 million pixels takes 48 MB
 
 
 class Recent:
@@ -22,6 +24,7 @@ class Recent:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outcomes: OrderedDict[Hashable, Answer[Any] | Failure] = OrderedDict()
+        self._bytes = 0
         self._leaders: dict[Hashable, Row] = {}
         self._waiting: dict[Hashable, list[Row]] = {}
 
@@ -52,8 +55,9 @@ class Recent:
                 return []
             del self._leaders[row.key]
             self._outcomes[row.key] = outcome
-            if len(self._outcomes) > _KEEP:
-                self._outcomes.popitem(last=False)
+            self._bytes += _size_of(outcome)
+            while len(self._outcomes) > _KEEP or self._bytes > _KEEP_BYTES:
+                self._bytes -= _size_of(self._outcomes.popitem(last=False)[1])
             waiting = self._waiting.pop(row.key, [])
         return [(twin, _as_of(outcome, twin.ref, twin.facts)) for twin in waiting]
 
@@ -62,3 +66,7 @@ def _as_of(outcome: Answer[Any] | Failure, ref: ImageRef, facts: Facts | None) -
     """The same answer for another reference: its own version, the equal picture's size."""
     known = outcome.facts or Facts()
     return replace(outcome, ref=ref, facts=replace(facts or Facts(), size=known.size, exif=known.exif))
+
+
+def _size_of(outcome: Answer[Any] | Failure) -> int:
+    return size_of(outcome.result) if isinstance(outcome, Answer) else 0

@@ -12,7 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from visioncli.cli.batch import classify, embed
+from visioncli.cli.depth import depth
 from visioncli.cli.doctor import doctor
+from visioncli.cli.find import detect, segment
 from visioncli.cli.models import models_app
 from visioncli.errors import InterruptedRunError, NotNowError, RunError, UsageError, VisioncliError
 
@@ -70,6 +72,9 @@ def _root(
 
 app.command()(classify)
 app.command()(embed)
+app.command()(segment)
+app.command()(detect)
+app.command()(depth)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
 

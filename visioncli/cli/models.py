@@ -93,7 +93,7 @@ def listed() -> list[Listed]:
     known = [_listed(one.name, one.id, one.tasks, one.family, _newest(one.id, cached)) for one in KNOWN]
     named = {one.id.lower() for one in KNOWN}
     others = [_other(one) for one in cached if one.id.lower() not in named]
-    return [_demo(), *known, *(one for one in others if one)]
+    return [*_bundled(), *known, *(one for one in others if one)]
 
 
 def _listed(name: str, hub_id: str, tasks: tuple[str, ...], family: str, snapshot: Snapshot | None) -> Listed:
@@ -112,28 +112,40 @@ def _newest(hub_id: str, cached: list[Snapshot]) -> Snapshot | None:
 
 
 def _other(snapshot: Snapshot) -> Listed | None:
-    from visioncli.models import FAMILIES
-    from visioncli.tasks import TASKS
+    from visioncli.models import ANSWERS, family_of
 
     try:
-        family = json.loads((snapshot.directory / "config.json").read_text()).get("model_type")
+        family = family_of(json.loads((snapshot.directory / "config.json").read_text()))
     except (OSError, ValueError, AttributeError):
         return None
-    return _listed(snapshot.id, snapshot.id, tuple(TASKS), family, snapshot) if family in FAMILIES else None
+    return _listed(snapshot.id, snapshot.id, ANSWERS[family], family, snapshot) if family in ANSWERS else None
 
 
-def _demo() -> Listed:
+def _bundled() -> list[Listed]:
+    """One line for each bundled checkpoint; `demo` by itself is the one for the task."""
     from visioncli.io import hub
 
-    demo = hub.locate("demo", "classify")
+    asked: dict[str, list[str]] = {}
+    for kind, directory in hub.DEMOS.items():
+        asked.setdefault(directory, []).append(kind)
+    return [_demo(f"demo/{directory}", kinds) for directory, kinds in asked.items()]
+
+
+def _demo(name: str, kinds: list[str]) -> Listed:
+    from visioncli.io import hub
+    from visioncli.models import ANSWERS, family_of
+
+    demo = hub.locate(name, kinds[0])
+    family = family_of(json.loads((demo.directory / "config.json").read_text())) or ""
     files = [path for path in demo.directory.iterdir() if path.is_file()]
     size, used = sum(path.stat().st_size for path in files), max(path.stat().st_atime for path in files)
-    tasks, family = tuple(hub.DEMOS), hub.DEMOS["classify"]
-    return Listed("demo", "demo", tasks, (), family, demo.licence, False, demo.commit, size, used, str(demo.directory))
+    return Listed(
+        name, name, ANSWERS[family], (), family, demo.licence, False, demo.commit, size, used, str(demo.directory)
+    )
 
 
 def _cells(row: Listed) -> tuple[str, ...]:
-    where = "bundled" if row.name == "demo" else (row.commit or "")[:12]
+    where = "bundled" if row.name.startswith("demo/") else (row.commit or "")[:12]
     cached = f"{where}, {row.size / 1e6:.0f} MB" if row.size is not None else "no"
     licence = (row.licence or "unknown") + (", gated" if row.gated else "")
     model = "" if row.id == row.name else row.id

@@ -44,6 +44,7 @@ def flag(*names: str, panel: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, envvar=envvar, show_envvar=False, **more)
 
 
+TASK_PANEL = "Task"
 _OUT, _MODEL, _INPUT, _FETCH, _RUN, _SAY = "Output", "Model", "Input", "Fetch and decode", "Run", "What is said"
 
 

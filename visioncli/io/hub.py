@@ -35,7 +35,14 @@ __all__ = [
     "verify",
 ]
 
-DEMOS = {"classify": "siglip", "embed": "siglip"}  # task -> directory under visioncli/models/demo
+DEMOS = {  # what is asked for, as in DEFAULTS -> directory under visioncli/models/demo
+    "classify": "siglip",
+    "embed": "siglip",
+    "features": "dinov3",
+    "segment": "sam3",
+    "detect": "grounding_dino",
+    "depth": "depth_anything3",
+}
 DEMO_ROOT = Path(__file__).parents[1] / "models" / "demo"
 DEADLINE_S = 10.0  # for the hub's first answer; slow proxies take a few seconds
 DEADLINE_WITH_A_COPY_S = 4.0  # what is already here should not wait long for news
@@ -54,16 +61,17 @@ class Pulled:
 def locate(
     model: str, task: str, revision: str | None = None, offline: bool = False, say: Say = lambda line: None
 ) -> Checkpoint:
-    """Return the checkpoint that `model` names, fetching what is not cached.
+    """Return the checkpoint that `model` names, fetching what is not cached; `task` is a key of DEFAULTS.
 
-    `model` is `demo`, a directory, an alias, or a hub id, the last two with an optional `@revision`. A commit that is
-    cached, and everything when `offline` (or HF_HUB_OFFLINE is set), is answered without any connection.
+    `model` is `demo`, `demo/<one of DEMOS>`, a directory, an alias, or a hub id, the last two with an optional
+    `@revision`. A commit that is cached, and everything when `offline` (or HF_HUB_OFFLINE is set), is answered without
+    any connection.
     Raises ModelError (not found, gated, not cached), HubUnreachableError, OutputError (disk), UsageError.
     """
     directory = _directory(model, task)
     if directory:
         _refuse_revision(model, revision)
-        return _local("demo" if model == "demo" else directory.name, directory, _shadow_notice(model))
+        return _local(model if DEMO_ROOT in directory.parents else directory.name, directory, _shadow_notice(model))
     hub_id, wanted = parse(model, revision)
     if offline or hub_cache.offline():
         return _checkpoint(_cached(hub_id, wanted))
@@ -137,6 +145,9 @@ def _directory(model: str, task: str) -> Path | None:
         if task not in DEMOS:
             raise ModelError(f"no demo model is bundled for {task}; known: {', '.join(sorted(DEMOS))}")
         return DEMO_ROOT / DEMOS[task]
+    bundled = model.removeprefix("demo/")
+    if bundled != model and bundled in DEMOS.values():
+        return DEMO_ROOT / bundled
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve()
@@ -161,7 +172,7 @@ def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:
     names = hub_cache.wanted(hub_cache.files_in(directory) if directory.is_dir() else ())
     if "config.json" not in names or not hub_cache.has_weights(names):
         raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
-    licence = DEMO_LICENCE if name == "demo" and DEMO_ROOT in directory.parents else None
+    licence = DEMO_LICENCE if DEMO_ROOT in directory.parents else None
     try:
         return Checkpoint(name, directory, f"files:{fingerprint(directory, names)}", licence, notice)
     except OSError as error:

@@ -37,13 +37,32 @@ KNOWN = (
     Known("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip"),
     Known("clip-vit-base-patch16", "openai/clip-vit-base-patch16", "clip"),
     Known("clip-vit-large-patch14", "openai/clip-vit-large-patch14", "clip"),
+    Known("dinov3-vits16", "facebook/dinov3-vits16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
+    Known("dinov3-vitb16", "facebook/dinov3-vitb16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
+    Known("dinov3-vitl16", "facebook/dinov3-vitl16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
+    Known("dinov3-convnext-tiny", "facebook/dinov3-convnext-tiny-pretrain-lvd1689m", "dinov3_convnext", ("embed",)),
+    Known("sam3", "facebook/sam3", "sam3", ("segment",)),
+    Known("grounding-dino-tiny", "IDEA-Research/grounding-dino-tiny", "grounding-dino", ("detect",)),
+    Known("grounding-dino-base", "IDEA-Research/grounding-dino-base", "grounding-dino", ("detect",)),
+    Known("da3-small", "depth-anything/DA3-SMALL", "depth_anything3", ("depth",)),
+    Known("da3-base", "depth-anything/DA3-BASE", "depth_anything3", ("depth",)),
+    Known("da3-large", "depth-anything/DA3-LARGE-1.1", "depth_anything3", ("depth",)),
+    Known("da3-giant", "depth-anything/DA3-GIANT-1.1", "depth_anything3", ("depth",)),
+    Known("da3mono-large", "depth-anything/DA3MONO-LARGE", "depth_anything3", ("depth",)),
+    Known("da3metric-large", "depth-anything/DA3METRIC-LARGE", "depth_anything3", ("depth",)),
+    Known("da3nested-giant-large", "depth-anything/DA3NESTED-GIANT-LARGE-1.1", "depth_anything3", ("depth",)),
+    Known("depth-anything-v2-small", "depth-anything/Depth-Anything-V2-Small-hf", "depth_anything", ("depth",)),
 )
 
 ALIASES: dict[str, str] = {known.name: known.id for known in KNOWN}
 
-DEFAULTS: dict[str, str] = {
+DEFAULTS: dict[str, str] = {  # what is asked for: a task, or a part of one that needs another model
     "classify": "google/siglip2-base-patch16-224",
     "embed": "google/siglip2-base-patch16-224",
+    "features": "facebook/dinov3-vits16-pretrain-lvd1689m",  # embed --features tokens
+    "segment": "facebook/sam3",
+    "detect": "IDEA-Research/grounding-dino-tiny",
+    "depth": "depth-anything/DA3-BASE",
 }
 
 DEMO_LICENCE = "apache-2.0"  # the bundled weights; see models/demo/*/README.md
@@ -62,6 +81,9 @@ TERMS: tuple[tuple[str, Terms], ...] = (
     ("depth-anything/da3-base", Terms("apache-2.0")),
     ("depth-anything/da3metric-large", Terms("apache-2.0")),
     ("depth-anything/da3mono-large", Terms("apache-2.0")),
+    ("depth-anything/depth-anything-v2-small-hf", Terms("apache-2.0")),
+    ("depth-anything/depth-anything-v2-metric-*-small-hf", Terms("apache-2.0")),
+    ("depth-anything/depth-anything-v2-*", Terms("cc-by-nc-4.0", non_commercial=True)),
     ("depth-anything/da3-large*", Terms("cc-by-nc-4.0", non_commercial=True)),
     ("depth-anything/da3-giant*", Terms("cc-by-nc-4.0", non_commercial=True)),
     ("depth-anything/da3nested-*", Terms("cc-by-nc-4.0", non_commercial=True)),

@@ -56,6 +56,7 @@ def _refuse_columns_of_nothing(others: list[tuple[str, Input]], total: int, opti
         "--image-col": options.image_column,
         "--id-col": options.id_column,
         "--version-col": options.version_column,
+        "--focal-col": options.focal_column,
     }
     idle = [flag for flag, column in flags.items() if column is not None]
     if idle and len(others) == total:

@@ -64,7 +64,12 @@ def _source(sheet: Sheet, given: Input, options: ListingOptions) -> Source:
 
 
 def _columns(schema: pa.Schema, given: Input, options: ListingOptions) -> _Manifest:
-    for flag, wanted in (("--id-col", options.id_column), ("--version-col", options.version_column)):
+    named = {
+        "--id-col": options.id_column,
+        "--version-col": options.version_column,
+        "--focal-col": options.focal_column,
+    }
+    for flag, wanted in named.items():
         if wanted is not None:
             _refuse_absent(schema, wanted, flag, given.shown)
             _refuse_nested(schema, wanted, flag, given.shown)

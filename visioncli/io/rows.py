@@ -23,6 +23,7 @@ class ListingOptions:
     image_column: str | None = None
     id_column: str | None = None
     text_column: str | None = None
+    focal_column: str | None = None  # of focal lengths, read beside the images
     version_column: str | None = None
     null_separated: bool = False  # names on standard input end with NUL
     images: bool = True  # False: the rows are texts alone

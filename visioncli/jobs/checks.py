@@ -24,7 +24,9 @@ log = logging.getLogger("visioncli")
 
 def locate(job: Job) -> Checkpoint:
     """Return the job's checkpoint, saying aloud what a person should know of it before any image is read."""
-    checkpoint = hub.locate(job.model or hub.DEFAULTS[job.task], job.task, job.revision, job.offline, log.info)
+    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
+    kind = task.default_for(job.options)
+    checkpoint = hub.locate(job.model or hub.DEFAULTS[kind], kind, job.revision, job.offline, log.info)
     if checkpoint.notice:
         log.warning(checkpoint.notice)
     return checkpoint

@@ -35,8 +35,9 @@ class Policy:
     max_error_rate: float | None = None  # failed rows over all rows, after at least 100 rows
     max_runtime_s: float | None = None
     unique_ids: bool = False
-    part_rows: int = 4096  # a part closes on rows or on time, so that a slow model loses little when it is killed
+    part_rows: int = 4096  # a part closes on rows, time or bytes, so that a slow model loses little when it is killed
     part_seconds: float = 20.0
+    part_bytes: int = 64 * 2**20  # of results that wait for their part: token features take 300 KB a row
 
     def __post_init__(self) -> None:
         chosen = [name for name in ("overwrite", "update", "retry_failed") if getattr(self, name)]
@@ -70,6 +71,7 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     policy: Policy = field(default_factory=Policy)
     limit: int | None = None
+    overlay: str | None = None  # folder of pictures with what was found drawn on them (detect, segment)
 
 
 class Stop(threading.Event):

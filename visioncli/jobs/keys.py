@@ -27,7 +27,14 @@ def run_key(
 ) -> dict[str, Any]:
     """Return the key of one run; `resolved` is known when the model is loaded, `continued` stamps an earlier output."""
     answers = answer_key(job, options, checkpoint.commit, checkpoint.id)
-    parts = {"mode": job.policy.mode, "answers": answers, "rows": rows, "continued": continued, "resolved": resolved}
+    parts = {
+        "mode": job.policy.mode,
+        "answers": answers,
+        "rows": rows,
+        "overlay": job.overlay,  # no answer depends on it, but half a run's pictures in another folder help nobody
+        "continued": continued,
+        "resolved": resolved,
+    }
     key: dict[str, Any] = json.loads(json.dumps(parts))  # as it will be read back: tuples are lists
     return key
 
@@ -71,7 +78,7 @@ def is_same_command(stored: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
 def refuse_other_run(stored: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     """Raise UsageError unless `key` may go on with the unfinished run of `stored`."""
     compared = [name for name in key if name != "resolved" or (stored["resolved"] and key["resolved"])]
-    old, new = ({name: whole[name] for name in compared} for whole in (stored, key))
+    old, new = ({name: whole.get(name) for name in compared} for whole in (stored, key))
     _refuse_differences(old, new, "the unfinished run was begun", "say --no-resume to begin anew")
 
 

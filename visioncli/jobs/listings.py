@@ -61,7 +61,7 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
     for note in listing.notes:
         log.info(note)
     for name in set(task.reads(job.options)) & set(listing.renamed):
-        raise UsageError(f"--text-col: the column {name!r} has the name of one of ours; give it another one")
+        raise UsageError(f"the column {name!r}, which is read, has the name of one of ours; rename it")
     return listing
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from visioncli.jobs.job import Policy
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, visible_schema
 from visioncli.jobs.standing import Outcome, Standing, merged_table
-from visioncli.samples import Failure
+from visioncli.ledger import size_of
+from visioncli.samples import Answer, Failure
 from visioncli.tasks import Task
 
 RATE_FROM_ROWS = 100  # an error rate over fewer rows says nothing
@@ -67,6 +68,7 @@ class Table:
     options: Any
     answers: pa.Schema  # status … and the task's own
     output: pa.Schema  # all columns in order, with the provenance
+    settle: Callable[[], None] = lambda: None  # makes the side files that its rows name durable
 
 
 def write_parts(
@@ -83,21 +85,19 @@ def write_parts(
 
     What is finished when `outcomes` ends early or raises a VisioncliError is written too.
     """
-    first, waiting, since = shard.first, list[Outcome](), time.monotonic()
-    part = Part(snapshot, directory, table, standing)
+    part = Part(snapshot, directory, table, standing, shard.first)
     try:
         for outcome in outcomes:
-            waiting.append(outcome)
+            part.add(outcome)
             tally.add(outcome)
             tally.check(policy.max_error_rate)
-            if len(waiting) >= policy.part_rows or time.monotonic() - since > policy.part_seconds:
-                part.write(first, waiting)
-                first, waiting, since = first + len(waiting), [], time.monotonic()
+            if part.is_due(policy):
+                part.write()
             yield tally
     except VisioncliError:
-        part.write(first, waiting)
+        part.write()
         raise
-    part.write(first, waiting)
+    part.write()
 
 
 def output_schema(inputs: pa.Schema, answers: pa.Schema) -> pa.Schema:
@@ -111,18 +111,38 @@ def beside(inputs: pa.Table, answers: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
+    """The rows from `first` on that wait to be written together."""
+
     snapshot: Snapshot
     directory: RunDirectory
     table: Table
     standing: Standing | None
+    first: int
+    waiting: list[Outcome] = field(default_factory=list)
+    size: int = 0  # bytes of the results that wait
+    since: float = field(default_factory=time.monotonic)
 
-    def write(self, first: int, outcomes: list[Outcome]) -> None:
-        """Write rows [first, first + len(outcomes)); nothing when there are none."""
+    def add(self, outcome: Outcome) -> None:
+        self.waiting.append(outcome)
+        self.size += size_of(outcome.result) if isinstance(outcome, Answer) else 0
+
+    def is_due(self, policy: Policy) -> bool:
+        return (
+            len(self.waiting) >= policy.part_rows
+            or self.size > policy.part_bytes
+            or time.monotonic() - self.since > policy.part_seconds
+        )
+
+    def write(self) -> None:
+        """Write what waits, and begin the next part; nothing when nothing waits."""
+        outcomes, self.waiting, self.size, self.since = self.waiting, [], 0, time.monotonic()
         if not outcomes:
             return
-        end = first + len(outcomes)
+        first, end = self.first, self.first + len(outcomes)
         inputs = self.snapshot.table(first, end)
         answers = merged_table(outcomes, self.table.task, self.table.options, self.table.answers, self.standing)
+        self.table.settle()
         write_parquet(self.directory.part(first, end), self.table.output, [beside(inputs, answers, self.table.output)])
+        self.first = end

@@ -30,7 +30,7 @@ FACT_COLUMNS = pa.schema(
     ]
 )
 STALE = pa.field("stale", pa.bool_())
-_ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1)
+_ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1, token_shape=(1, 1))
 
 
 def reserved_names(task: Task[Any, Any], options: Any) -> frozenset[str]:
@@ -53,7 +53,10 @@ def answer_table(
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return an Arrow array of `values`; vectors (fixed-size lists) come as arrays of that size, or None."""
+    """Return an Arrow array of `values`; vectors and tensors come as arrays of their size, or None."""
+    if isinstance(kind, pa.FixedShapeTensorType):
+        vectors = [None if value is None else value.reshape(-1) for value in values]
+        return pa.ExtensionArray.from_storage(kind, column(vectors, kind.storage_type))
     if not pa.types.is_fixed_size_list(kind):
         return pa.array(values, kind)
     width, dtype = kind.list_size, kind.value_type.to_pandas_dtype()

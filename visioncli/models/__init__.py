@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from visioncli.errors import ModelError
@@ -15,10 +15,28 @@ from visioncli.tables import look_up
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-# `model_type` of the checkpoint's config.json -> load(checkpoint, task, runtime, need_image, need_text) -> Predictor
+# `family_of` a checkpoint's config.json -> load(checkpoint, task, runtime, need_image, need_text) -> Predictor
 FAMILIES = {
     "siglip": "visioncli.models.siglip:load",  # SigLIP, and SigLIP 2 at a fixed resolution
     "clip": "visioncli.models.clip:load",
+    "dinov3_vit": "visioncli.models.dinov3:load",
+    "dinov3_convnext": "visioncli.models.dinov3:load",
+    "sam3": "visioncli.models.sam3:load",
+    "grounding-dino": "visioncli.models.grounding_dino:load",
+    "mm-grounding-dino": "visioncli.models.grounding_dino:load",
+    "depth_anything": "visioncli.models.depth_anything:load",  # V2, in transformers' layout
+    "depth_anything3": "visioncli.models.depth_anything3:load",
+}
+ANSWERS = {  # what a family can be asked
+    "siglip": ("classify", "embed"),
+    "clip": ("classify", "embed"),
+    "dinov3_vit": ("embed",),
+    "dinov3_convnext": ("embed",),
+    "sam3": ("segment",),
+    "grounding-dino": ("detect",),
+    "mm-grounding-dino": ("detect",),
+    "depth_anything": ("depth",),
+    "depth_anything3": ("depth",),
 }
 ADVICE = {
     "siglip2": "a NaFlex checkpoint has no fixed resolution; use one that has, google/siglip2-base-patch16-224 say",
@@ -51,6 +69,17 @@ class Predictor(Protocol[OptionsT_contra, ResultT_co]):
         """What must agree inside one batch: only what `forward` depends on."""
 
 
+def family_of(config: Mapping[str, Any]) -> str | None:
+    """Return the key of FAMILIES that a config.json speaks of, or whatever else it says it is.
+
+    Depth Anything 3 has no `model_type`; its `model_name` begins with da3 (its config.json on the hub).
+    """
+    named = config.get("model_type")
+    if named is None and str(config.get("model_name", "")).lower().startswith("da3"):
+        return "depth_anything3"
+    return None if named is None else str(named)
+
+
 def load(
     checkpoint: Checkpoint,
     task: str,
@@ -65,10 +94,12 @@ def load(
     Raises ModelError for a checkpoint that is incomplete, damaged, a pickle or of an unknown family, DeviceError for a
     device that is not here.
     """
-    family = read_json(checkpoint, "config.json").get("model_type")
+    family = family_of(read_json(checkpoint, "config.json"))
     if family not in FAMILIES:
         advice = ADVICE.get(str(family), f"known: {', '.join(sorted(FAMILIES))}")
         raise ModelError(f"{checkpoint.id} is of the unknown model family {family!r}; {advice}")
+    if task not in ANSWERS[family]:
+        raise ModelError(f"{checkpoint.id} is a {family} model: it can {' and '.join(ANSWERS[family])}, not {task}")
     request = request or RuntimeRequest()
     runtime = choose(request.device, request.dtype, request.batch_size, request.rows)
     needs_text = task == "classify" if need_text is None else need_text

@@ -33,6 +33,11 @@ class Task(Generic[OptionsT, ResultT]):
     to_row: Callable[[ResultT, OptionsT], dict[str, Any]]  # keys are the names of `columns`
     for_rows: Callable[[OptionsT, bool], OptionsT]  # (options, whether any row has a picture); raises UsageError
     reads: Callable[[OptionsT], tuple[str, ...]]  # the manifest's columns that the model reads
+    kind: Callable[[OptionsT], str] | None = None  # which default model answers; None: that of `name`
+
+    def default_for(self, options: OptionsT) -> str:
+        """What is asked for, as the tables of default and bundled models name it."""
+        return self.name if self.kind is None else self.kind(options)
 
 
 def pictures_needed(options: OptionsT, has_images: bool) -> OptionsT:

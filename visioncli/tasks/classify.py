@@ -47,6 +47,11 @@ class Labelled:
     scores: NDArray[np.float32]  # (K,), in the options' scoring
     logits: NDArray[np.float32]  # (K,), cosine times the model's scale, plus its bias
 
+    @property
+    def nbytes(self) -> int:
+        """About what it holds, so that what waits can be bounded; the labels' texts are the options'."""
+        return 256 + 8 * len(self.labels) + self.scores.nbytes + self.logits.nbytes
+
 
 def _columns(options: ClassifyOptions, info: ModelInfo) -> pa.Schema:
     return pa.schema(

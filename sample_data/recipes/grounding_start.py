@@ -1,0 +1,128 @@
+"""The untrained detector, started so that it learns within an hour on one core, and the decoder's warm start.
+
+Grounding DINO's score of a token is a plain dot product of a picture's feature and a word's feature, with no bias and
+no scale. So both ends begin as layer norms with a small gain, and with biases along the one direction that a norm with
+equal gains never uses, (1, 1, ... 1): there they make the bias that a focal loss wants to begin with. Words begin
+orthogonal, and everything between their embedding and their score begins as nearly the identity.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from concepts import SYNONYMS
+from grounding_text import LENGTH, build_vocabulary
+from torch import nn
+from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, ResNetBackbone, ResNetConfig
+
+SIDE = 128  # pixels, the model's square
+WIDTH = 128  # of picture and word features
+STAGES = ["stage2", "stage3", "stage4"]  # strides 8, 16 and 32
+BACKBONE = {
+    "embedding_size": 32,
+    "hidden_sizes": [32, 64, 128, 192],
+    "depths": [2, 2, 2, 1],
+    "layer_type": "basic",
+    "out_features": STAGES,
+}
+TEXT = {
+    "hidden_size": WIDTH,
+    "intermediate_size": WIDTH,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "max_position_embeddings": LENGTH,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+LAYERS = {
+    "d_model": WIDTH,
+    "num_queries": 40,
+    "num_feature_levels": len(STAGES),
+    "encoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 192,
+    "encoder_n_points": 2,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 256,
+    "decoder_n_points": 4,
+    "max_text_len": LENGTH,
+}
+NO_DROPOUT = {"dropout": 0.0, "fusion_droppath": 0.0}  # far from learning by heart
+FIRST_LOGIT = -math.log(99)  # of every token at every place: 1 %, as in section 4.1 of RetinaNet's paper
+GAIN = 0.33  # of both ends: features of 128 numbers that agree fully score 128 * 0.33 ** 2 = 14
+KINSHIP = 0.8  # how far a synonym begins from its concept's word: the cosine
+
+
+def make_config() -> GroundingDinoConfig:
+    """The detector; stock parts with small numbers."""
+    return GroundingDinoConfig(
+        backbone_config=ResNetConfig(**BACKBONE),
+        text_config=BertConfig(**TEXT, vocab_size=len(build_vocabulary())),
+        **LAYERS,
+        **NO_DROPOUT,
+    )
+
+
+def word_vectors(size: int) -> torch.Tensor:
+    """First embeddings, (size, WIDTH): words orthogonal, synonyms near their concept, the rest at random."""
+    vocabulary = build_vocabulary()
+    vectors = torch.nn.functional.normalize(torch.randn(size, WIDTH), dim=1)
+    apart = [vocabulary[token] for token in ("[CLS]", "[SEP]", ".")] + list(range(vocabulary["cat"], size))
+    vectors[apart] = torch.linalg.qr(torch.randn(WIDTH, WIDTH)).Q[: len(apart)]
+    for concept, others in SYNONYMS.items():
+        for other in others:
+            if " " not in concept + other:
+                kin = math.sqrt(1 - KINSHIP**2) * vectors[vocabulary[other]]
+                vectors[vocabulary[other]] = KINSHIP * vectors[vocabulary[concept]] + kin
+    return vectors * math.sqrt(WIDTH)
+
+
+def set_end(norm: nn.LayerNorm, sign: int) -> None:
+    """Make the norm one of the two ends of the scores; the bias is shared between the end of sign 1 and that of -1."""
+    norm.weight.fill_(GAIN)
+    norm.bias.fill_(sign * math.sqrt(-FIRST_LOGIT / WIDTH))
+
+
+@torch.no_grad()
+def build_detector() -> GroundingDinoForObjectDetection:
+    """The untrained detector."""
+    detector = GroundingDinoForObjectDetection(make_config())
+    model = detector.model
+    embeddings = model.text_backbone.embeddings.word_embeddings
+    embeddings.weight.copy_(word_vectors(len(embeddings.weight)))
+    model.text_projection.weight.copy_(torch.eye(WIDTH))
+    set_end(model.encoder.layers[-1].text_enhancer_layer.layer_norm_after, 1)
+    set_end(model.enc_output_norm, -1)
+    set_end(model.decoder.layer_norm, -1)
+    return detector
+
+
+@torch.no_grad()
+def warm_decoder(detector: GroundingDinoForObjectDetection) -> None:
+    """Let every decoder layer begin by seeing, near the centre of its box, what the encoder's own scores see."""
+    model = detector.model
+    for layer in model.decoder.layers:
+        sight = layer.encoder_attn
+        sight.value_proj.weight.copy_(model.enc_output.weight)
+        sight.value_proj.bias.copy_(model.enc_output.bias)
+        sight.output_proj.weight.copy_(2 * torch.eye(WIDTH))
+        sight.sampling_offsets.bias.mul_(0.25)
+    model.decoder.layer_norm.load_state_dict(model.enc_output_norm.state_dict())
+
+
+def unfreeze_statistics(detector: GroundingDinoForObjectDetection) -> None:
+    """Put a backbone whose batch norms learn in the place of the frozen one; its weights have the same names."""
+    place = detector.model.backbone.conv_encoder
+    live = ResNetBackbone(detector.config.backbone_config)
+    live.load_state_dict(place.model.state_dict(), strict=False)  # the count of batches is not kept
+    place.model = live
+
+
+def freeze_statistics(detector: GroundingDinoForObjectDetection) -> GroundingDinoForObjectDetection:
+    """A copy with stock frozen batch norms: what is written to a checkpoint."""
+    stock = GroundingDinoForObjectDetection(detector.config)
+    weights = {name: value for name, value in detector.state_dict().items() if not name.endswith("num_batches_tracked")}
+    stock.load_state_dict(weights)
+    return stock

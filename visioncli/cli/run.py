@@ -1,0 +1,118 @@
+"""Flags to a Job, a Job to an exit code: what every command that turns pictures into rows shares."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visioncli.cli.options import FailOn, SharedFlags
+from visioncli.cli.values import amount, auto_or_count, duration_s, header
+from visioncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from visioncli.jobs import Job
+
+log = logging.getLogger("visioncli")
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT...", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."
+    ),
+]
+_DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from the environment unannounced
+    "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
+    "quiet verbose progress summary null unique_ids inputs overlay".split()
+)
+
+
+def make_job(
+    task: str,
+    options: Any,
+    inputs: list[str] | None,
+    flags: SharedFlags,
+    texts: tuple[str, ...] = (),
+    text_column: str | None = None,
+    focal_column: str | None = None,
+    overlay: str | None = None,
+) -> Job:
+    """Return what the flags ask for. Raises UsageError."""
+    from visioncli.io.decode import DecodeOptions
+    from visioncli.io.fetch import FetchOptions
+    from visioncli.jobs import Device, Job, ListingOptions, Policy, Settings
+
+    if flags.output is None:
+        raise UsageError(
+            "-o is needed: -o out.parquet, -o out.jsonl, -o DIR/, or -o - for JSON lines on standard output"
+        )
+    fetch = FetchOptions(
+        timeout_s=flags.timeout,
+        retries=flags.retries,
+        per_host=flags.per_host,
+        max_bytes=amount(flags.max_bytes, "--max-bytes"),
+        headers=tuple(header(line) for line in flags.header or ()),
+        ca_cert=flags.ca_cert,
+        guard=flags.guard,
+    )
+    decode = DecodeOptions(max_pixels=amount(flags.max_pixels, "--max-pixels"), alpha=flags.alpha, exact=flags.exact)
+    return Job(
+        task=task,
+        options=options,
+        output=flags.output,
+        inputs=tuple(inputs or ()),
+        texts=texts,
+        model=flags.model,
+        revision=flags.revision,
+        offline=flags.offline,
+        device=Device(flags.device, flags.dtype.value, auto_or_count(flags.batch_size, "--batch-size")),
+        listing=ListingOptions(
+            image_column=flags.image_col,
+            id_column=flags.id_col,
+            text_column=text_column,
+            focal_column=focal_column,
+            version_column=flags.version_col,
+            null_separated=flags.null,
+        ),
+        settings=Settings(fetch=fetch, decode=decode, workers=auto_or_count(flags.workers, "--workers")),
+        policy=Policy(
+            resume=not flags.no_resume,
+            overwrite=flags.overwrite,
+            update=flags.update,
+            retry_failed=flags.retry_failed,
+            max_error_rate=flags.max_error_rate,
+            max_runtime_s=duration_s(flags.max_runtime, "--max-runtime") if flags.max_runtime else None,
+            unique_ids=flags.unique_ids,
+        ),
+        limit=flags.limit,
+        overlay=overlay,
+    )
+
+
+def finish(ctx: typer.Context, job: Job, flags: SharedFlags) -> None:
+    """Run the job with progress and a summary on standard error, and exit as the contract says."""
+    from visioncli.cli import console
+
+    console.set_up(quiet=flags.quiet, verbose=flags.verbose)
+    _announce_environment(ctx)
+    if flags.dry_run:
+        console.dry_run(job)
+        return
+    summary = console.run(job, flags.progress, flags.quiet)
+    if summary is None:  # nobody reads our standard output any more
+        return
+    console.show(summary, flags.quiet)
+    if flags.summary:
+        console.write_summary(summary, flags.summary)
+    failed = {FailOn.any: sum(summary.failed.values()), FailOn.new: summary.new_failures, FailOn.none: 0}
+    raise typer.Exit(3 if failed[flags.fail_on] else 0)
+
+
+def _announce_environment(ctx: typer.Context) -> None:
+    """Say which values came from the environment and change answers."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        if name not in _DECIDES_NO_ANSWER and source is not None and source.name == "ENVIRONMENT":
+            log.warning("%s=%s comes from %s", parameter.opts[0], ctx.params[name], parameter.envvar)

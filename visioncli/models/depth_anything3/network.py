@@ -1,0 +1,66 @@
+"""Depth Anything 3's networks, whole: normalised pixels to depth and what else is known of each picture.
+
+Source: depth-anything-3 0.1.1, model/da3.py. Knows nothing of checkpoints, devices or what is made of depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from visioncli.models.depth_anything3.architecture import Architecture, architectures
+from visioncli.models.depth_anything3.backbone import Backbone
+from visioncli.models.depth_anything3.heads import CameraDecoder, DenseHead
+
+
+class Seen(NamedTuple):
+    """What a network says of B pictures of (H, W), float32."""
+
+    depth: Tensor  # (B, H, W), more than 0
+    confidence: Tensor | None = None  # (B, H, W), more than 1; any-view alone, as are the cameras
+    extrinsics: Tensor | None = None  # (B, 3, 4), world to camera
+    intrinsics: Tensor | None = None  # (B, 3, 3), in pixels of (H, W)
+    sky: Tensor | None = None  # (B, H, W), 0 or more, larger is likelier; mono and metric alone
+
+
+class DepthNetwork(nn.Module):
+    """Any-view, mono or metric, as the sizes say. Pictures of a batch do not see one another."""
+
+    def __init__(self, sizes: Architecture) -> None:
+        super().__init__()
+        self.backbone = nn.ModuleDict({"pretrained": Backbone(sizes)})
+        self.head = DenseHead(sizes)
+        self.cam_dec = CameraDecoder(2 * sizes.width) if sizes.is_any_view else None
+
+    def forward(self, pixels: Tensor) -> Seen:
+        """(B, 3, H, W), normalised, both sides multiples of the patch."""
+        size = (pixels.shape[-2], pixels.shape[-1])
+        tokens, camera = self.backbone["pretrained"](pixels)
+        depth, other = self.head(tokens, size).unbind(1)
+        if self.cam_dec is None:
+            return Seen(depth.exp(), sky=other.relu())
+        return Seen(depth.exp(), other.exp() + 1, *self.cam_dec(camera, size))
+
+
+class NestedNetwork(nn.Module):
+    """An any-view network, and a metric one that tells its scale."""
+
+    def __init__(self, any_view: Architecture, metric: Architecture) -> None:
+        super().__init__()
+        self.da3 = DepthNetwork(any_view)
+        self.da3_metric = DepthNetwork(metric)
+
+    def forward(self, pixels: Tensor) -> Seen:
+        """(B, 3, H, W) -> what the any-view network says, with the other's depth and sky stacked behind its own.
+
+        `depth` is (2 B, H, W): B of the any-view network, then B of the metric one.
+        """
+        raise NotImplementedError
+
+
+def build(model_name: str, **sizes: Any) -> nn.Module:
+    """Return a network with fresh weights: a published one, or one of any `sizes` (the fields of Architecture)."""
+    return network(architectures({"model_name": model_name, "visioncli": sizes}))
