@@ -18,18 +18,20 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import Sam3Config, Sam3Model, SiglipVisionModel
+from transformers import Sam3Config, Sam3Model, SiglipModel
 from transformers.models.sam3.modeling_sam3 import Sam3Attention
 
 SIDE = 128  # pixels, the model's square
 PATCH = 8  # pixels; a picture is 16 x 16 tokens
 LENGTH = 16  # tokens of a prompt
-WIDTH = 96  # of everything behind the towers
+WIDTH = 64  # of everything behind the towers
 VISION = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
-TEXT = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 1, "num_attention_heads": 4}
+TEXT = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4}
 SCALES = [2.0, 1.0, 0.5]  # of the neck's levels; SAM 3 drops the last, so masks have 32 x 32 pixels
 GRID = 5  # queries to a side
 ANCHOR = 0.3  # width and height of a query's first box, as fractions of the picture: a middling sprite
+TYPICAL = 1.4  # standard deviation of the SigLIP's tokens before its first layer, measured
+LAST = 5.0  # and after its last
 ATTENDED = 3.0  # about the logit with which a token attends to the word it resembles
 
 
@@ -39,7 +41,6 @@ def make_config(vocabulary: int, start: int, end: int) -> Sam3Config:
     backbone = {
         **VISION,
         "model_type": "sam3_vit_model",
-        "hidden_act": "gelu_pytorch_tanh",  # SigLIP's
         "image_size": SIDE,
         "patch_size": PATCH,
         "pretrain_image_size": SIDE,
@@ -48,6 +49,7 @@ def make_config(vocabulary: int, start: int, end: int) -> Sam3Config:
     }
     levels = [[round(side * scale)] * 2 for scale in SCALES]
     layers = {"hidden_size": WIDTH, "num_attention_heads": 4, "intermediate_size": 192, "dropout": 0.0}
+    fusion = {**layers, "num_attention_heads": 2}  # few and wide: a head compares a token with a word in its part alone
     return Sam3Config(
         vision_config={
             "backbone_config": backbone,
@@ -67,7 +69,85 @@ def make_config(vocabulary: int, start: int, end: int) -> Sam3Config:
             "pad_token_id": end,
         },
         geometry_encoder_config={**layers, "num_layers": 1, "roi_size": 3},
-        detr_encoder_config={**layers, "num_layers": 2},
-        detr_decoder_config={**layers, "num_layers": 2, "num_queries": GRID * GRID},
+        detr_encoder_config={**fusion, "num_layers": 2},
+        detr_decoder_config={**layers, "num_layers": 3, "num_queries": GRID * GRID},
         mask_decoder_config={"hidden_size": WIDTH, "num_attention_heads": 4, "num_upsampling_stages": 1},
     )
+
+
+@torch.no_grad()
+def take_tower(model: Sam3Model, siglip: Path) -> None:
+    """Start the vision tower as the SigLIP checkpoint's."""
+    source = SiglipModel.from_pretrained(siglip, local_files_only=True).float().vision_model
+    target = model.vision_encoder.backbone
+    patches, side = source.embeddings, SIDE // PATCH
+    target.embeddings.patch_embeddings.projection.weight.copy_(patches.patch_embedding.weight)
+    tile = patches.position_embedding.weight + patches.patch_embedding.bias  # SAM 3's patches have no bias
+    tile = tile.reshape(side // 2, side // 2, -1).tile(2, 2, 1)  # four of SigLIP's pictures
+    target.embeddings.position_embeddings.copy_(tile.reshape(1, side * side, -1))
+    target.layer_norm.weight.fill_(TYPICAL)
+    names = {"self_attn": "attention", "out_proj": "o_proj"}
+    for theirs, ours in zip(source.encoder.layers, target.layers, strict=True):
+        renamed = {".".join(names.get(part, part) for part in key.split(".")): value for key, value in theirs.state_dict().items()}
+        ours.load_state_dict(renamed)
+
+
+def orthogonal(width: int, gain: float) -> Tensor:
+    """A random rotation times `gain`, (width, width)."""
+    return nn.init.orthogonal_(torch.empty(width, width), gain)
+
+
+def loud(module: nn.Module) -> None:
+    """Xavier's matrices (as DETR has, https://arxiv.org/abs/2005.12872) for transformers' faint ones, in place."""
+    for part in module.modules():
+        if isinstance(part, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+@torch.no_grad()
+def align_words(attention: Sam3Attention) -> None:
+    """Query and key by one rotation, so that alike attend to alike."""
+    gain = math.sqrt(ATTENDED / attention.head_dim**0.5)
+    rotation = orthogonal(attention.hidden_size, gain)
+    attention.q_proj.weight.copy_(rotation)
+    attention.k_proj.weight.copy_(rotation)
+
+
+@torch.no_grad()
+def start_queries(model: Sam3Model) -> None:
+    """Reference boxes on a grid, and a box head that leaves them there."""
+    centres = (torch.arange(GRID) + 0.5) / GRID
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    boxes = torch.stack([x.flatten(), y.flatten(), *torch.full((2, GRID * GRID), ANCHOR)], 1)  # (25, 4) centre, size
+    decoder = model.detr_decoder
+    decoder.reference_points.weight.copy_(boxes.logit())
+    decoder.query_embed.weight.normal_(std=0.5)
+    decoder.presence_token.weight.normal_(std=0.5)
+    decoder.box_head.layer3.weight.zero_()
+    decoder.box_head.layer3.bias.zero_()
+
+
+@torch.no_grad()
+def calm_neck(model: Sam3Model) -> None:
+    """Make up for a tower that ends without a norm."""
+    for level in model.vision_encoder.neck.fpn_layers:
+        first = next(part for part in level.modules() if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)))
+        first.weight.div_(LAST)
+
+
+def build_model(vocabulary: int, start: int, end: int, siglip: Path) -> Sam3Model:
+    """The model before its training."""
+    model = Sam3Model(make_config(vocabulary, start, end))
+    for part in (model.detr_encoder, model.detr_decoder, model.mask_decoder, model.dot_product_scoring, model.vision_encoder.neck):
+        loud(part)
+    take_tower(model, siglip)
+    nn.init.normal_(model.text_encoder.text_model.embeddings.token_embedding.weight, std=0.5)
+    with torch.no_grad():
+        model.text_projection.weight.copy_(orthogonal(WIDTH, 1.0))
+    for layer in model.detr_encoder.layers:
+        align_words(layer.cross_attn)
+    start_queries(model)
+    calm_neck(model)
+    return model

@@ -19,6 +19,7 @@ from visioncli.io.hub_cache import Record, RecordedFile, Snapshot
 from visioncli.io.hub_check import FileCheck
 from visioncli.io.hub_remote import Listing, RemoteFile
 from visioncli.io.licences import ALIASES, DEFAULT_COMMITS, DEFAULTS, DEMO_LICENCE, Terms, announcement, terms_of
+from visioncli.io.model_cards import is_non_commercial, terms_in
 from visioncli.provenance import Checkpoint
 
 __all__ = [
@@ -121,7 +122,7 @@ def terms(hub_id: str, snapshot: Snapshot | None) -> Terms:
         return table or Terms(None)
     if table:
         return replace(table, gated=table.gated or record.gated)
-    return Terms(record.licence, record.gated, non_commercial="-nc" in (record.licence or "").lower())
+    return Terms(record.licence, record.gated, is_non_commercial(record.licence))
 
 
 def parse(model: str, revision: str | None = None) -> tuple[str, str]:
@@ -172,9 +173,10 @@ def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:
     names = hub_cache.wanted(hub_cache.files_in(directory) if directory.is_dir() else ())
     if "config.json" not in names or not hub_cache.has_weights(names):
         raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
-    licence = DEMO_LICENCE if DEMO_ROOT in directory.parents else None
+    known = Terms(DEMO_LICENCE) if DEMO_ROOT in directory.parents else terms_in(directory)
+    said = "; ".join(filter(None, (notice, announcement(name, known)))) or None
     try:
-        return Checkpoint(name, directory, f"files:{fingerprint(directory, names)}", licence, notice)
+        return Checkpoint(name, directory, f"files:{fingerprint(directory, names)}", known.licence, said)
     except OSError as error:
         raise ModelError(f"{directory} cannot be read: {error.strerror}") from error
 

@@ -11,7 +11,7 @@ from math import exp
 from typing import Any
 
 from visioncli.models import Predictor
-from visioncli.models.dual_encoder import DualEncoder, Tower, described, fitting, normaliser
+from visioncli.models.dual_encoder import DualEncoder, Tower, described, fitting, normaliser, patches
 from visioncli.models.preprocess import recipe_from
 from visioncli.models.runtime import Runtime
 from visioncli.models.text import text_recipe
@@ -41,19 +41,22 @@ def encoder(checkpoint: Checkpoint, runtime: Runtime) -> DualEncoder:
     normalise = normaliser(recipe, device)
 
     def see(module: Any, pixels: Any) -> Any:
-        return module(pixel_values=normalise(pixels).to(module.dtype)).image_embeds
+        return module(pixel_values=normalise(pixels).to(module.dtype))
 
     def read(module: Any, ids: Any) -> Any:
         return module(input_ids=ids).text_embeds  # the first end mark's position; what is right of it is not seen
 
-    towers = CLIPVisionModelWithProjection, CLIPTextModelWithProjection
-    configs = config.vision_config, config.text_config
-    image, text = (partial(load_module, *pair, checkpoint, device) for pair in zip(towers, configs, strict=True))
+    vision, architectures = config.vision_config, (CLIPVisionModelWithProjection, CLIPTextModelWithProjection)
+    pairs = zip(architectures, (vision, config.text_config), strict=True)
+    load_image, load_text = (partial(load_module, *pair, checkpoint, device) for pair in pairs)
+    image = Tower(load_image, lambda module, pixels: see(module, pixels).image_embeds, device, dtype)
+    token_shape = 1 + patches(recipe.size, vision.patch_size), vision.hidden_size
     return DualEncoder(
-        info=described(checkpoint, recipe, config.projection_dim, runtime),
+        info=described(checkpoint, recipe, config.projection_dim, runtime, token_shape),
         recipe=recipe,
-        image=Tower(image, see, device, dtype),
-        text=Tower(text, read, device, dtype),
+        image=image,
+        tokens=image.read_by(lambda module, pixels: see(module, pixels).last_hidden_state),
+        text=Tower(load_text, read, device, dtype),
         read_tokenizer=lambda: text_recipe(checkpoint, config.text_config.max_position_embeddings),
         scale=exp(read_number(checkpoint, files, "logit_scale")),
         bias=None,

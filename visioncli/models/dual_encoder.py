@@ -1,4 +1,4 @@
-"""Pictures and texts to vectors of one space: two towers, loaded when first needed.
+"""Pictures and texts to vectors of one space: two towers, or the picture's alone, loaded when first needed.
 
 A row's vector does not depend on its neighbours, on its slot or on the labels beside it.
 Knows nothing of tasks, scores or tables.
@@ -6,6 +6,7 @@ Knows nothing of tasks, scores or tables.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from visioncli.models.runtime import PRECISIONS, Runtime, padded
 from visioncli.models.text import TextRecipe
 from visioncli.provenance import Checkpoint, ModelInfo
 
-Vector = NDArray[np.float32]  # (D,), finite, not normalised
+Vector = NDArray[np.float32]  # (D,), or (T, C) where tokens were asked for; finite, not normalised
 
 TEXT_BATCH = 8  # always whole, so that a label's vector is the same whatever labels stand beside it
 TEXT_CACHE = 16_384  # vectors; 50 MB at 768 dimensions
@@ -32,7 +33,7 @@ class Tower:
 
     def __init__(self, load: Callable[[str], Any], run: Callable[[Any, Any], Any], device: str, dtype: str) -> None:
         self._load = load  # dtype -> module on the device
-        self._run = run  # module, rows on the device -> (n, D)
+        self._run = run  # module, rows on the device -> (n, D), or (n, T, C) for tokens
         self._device = device
         self._dtypes = PRECISIONS[dtype]
         self._modules: dict[str, Any] = {}
@@ -40,6 +41,12 @@ class Tower:
     def ready(self) -> None:
         """Load the weights now. Raises ModelError."""
         self._module(self._dtypes[0])
+
+    def read_by(self, run: Callable[[Any, Any], Any]) -> Tower:
+        """Return a tower that shares this one's weights and takes something else from what they give."""
+        other = copy.copy(self)
+        other._run = run
+        return other
 
     def vectors(self, rows: Sequence[NDArray[Any]]) -> list[Vector | PredictError]:
         """One vector per row, or PredictError("non_finite") in its place. Rows are of one shape.
@@ -49,7 +56,7 @@ class Tower:
         batch = np.stack(list(rows) + [rows[-1]] * (padded(len(rows)) - len(rows)))
         found = self._forward(batch, self._dtypes[0])
         for dtype in self._dtypes[1:]:
-            lost = ~np.isfinite(found).all(axis=1)
+            lost = ~np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
             if not lost.any():
                 break
             found[lost] = self._forward(batch, dtype)[lost]
@@ -98,13 +105,28 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in words)
 
 
-@dataclass
-class DualEncoder:
-    """What SigLIP and CLIP have in common. Safe to call from several threads."""
+@dataclass(kw_only=True)
+class ImageEncoder:
+    """A picture's tower. Safe to call from several threads."""
 
     info: ModelInfo
     recipe: Recipe
-    image: Tower
+    image: Tower  # (n, D)
+    tokens: Tower | None = None  # (n, T, C), `info.token_shape`; None: the model has none
+
+    def ready(self, need_image: bool, need_text: bool) -> None:
+        """Load now what is needed and here, so that what is missing is known before any picture is read.
+
+        Raises ModelError.
+        """
+        if need_image:
+            self.image.ready()
+
+
+@dataclass(kw_only=True)
+class DualEncoder(ImageEncoder):
+    """What SigLIP and CLIP have in common: a text's tower beside the picture's, in one space."""
+
     text: Tower
     read_tokenizer: Callable[[], TextRecipe]
     scale: float  # logit = cosine * scale + bias
@@ -114,9 +136,7 @@ class DualEncoder:
     _tokenizer: TextRecipe | None = None
 
     def ready(self, need_image: bool, need_text: bool) -> None:
-        """Load now what is needed, so that what is missing is known before any picture is read. Raises ModelError."""
-        if need_image:
-            self.image.ready()
+        super().ready(need_image, need_text)
         if need_text:
             self.tokenizer  # noqa: B018
             self.text.ready()
@@ -170,7 +190,15 @@ def fitting(recipe: Recipe, image_size: int | Sequence[int], checkpoint: Checkpo
     )
 
 
-def described(checkpoint: Checkpoint, recipe: Recipe, dimension: int, runtime: Runtime) -> ModelInfo:
+def patches(size: tuple[int, int], side: int | Sequence[int]) -> int:
+    """Return how many whole patches of `side` pixels (or a height and a width) a picture of `size` has."""
+    height, width = (side, side) if isinstance(side, int) else side
+    return (size[0] // height) * (size[1] // width)
+
+
+def described(
+    checkpoint: Checkpoint, recipe: Recipe, dimension: int, runtime: Runtime, token_shape: tuple[int, int] | None
+) -> ModelInfo:
     """Return what is known of the model, for the metadata of what it answers."""
     return ModelInfo(
         id=checkpoint.id,
@@ -182,4 +210,5 @@ def described(checkpoint: Checkpoint, recipe: Recipe, dimension: int, runtime: R
         dtype=runtime.dtype.value,
         batch_size=runtime.batch_size.value,
         choices={"device": runtime.device, "dtype": runtime.dtype, "batch_size": runtime.batch_size},
+        token_shape=token_shape,
     )

@@ -11,7 +11,7 @@ from math import exp
 from typing import Any
 
 from visioncli.models import Predictor
-from visioncli.models.dual_encoder import DualEncoder, Tower, described, fitting, normaliser
+from visioncli.models.dual_encoder import DualEncoder, Tower, described, fitting, normaliser, patches
 from visioncli.models.preprocess import recipe_from
 from visioncli.models.runtime import Runtime
 from visioncli.models.text import text_recipe
@@ -39,17 +39,20 @@ def encoder(checkpoint: Checkpoint, runtime: Runtime) -> DualEncoder:
     normalise = normaliser(recipe, device)
 
     def see(module: Any, pixels: Any) -> Any:
-        return module(pixel_values=normalise(pixels).to(module.dtype)).pooler_output
+        return module(pixel_values=normalise(pixels).to(module.dtype))
 
     def read(module: Any, ids: Any) -> Any:
         return module(input_ids=ids).pooler_output  # no attention mask: trained without one
 
+    vision = config.vision_config
+    load_image = partial(load_module, SiglipVisionModel, vision, checkpoint, device)
+    image = Tower(load_image, lambda module, pixels: see(module, pixels).pooler_output, device, dtype)
+    token_shape = patches(recipe.size, vision.patch_size), vision.hidden_size
     return DualEncoder(
-        info=described(checkpoint, recipe, config.vision_config.hidden_size, runtime),
+        info=described(checkpoint, recipe, vision.hidden_size, runtime, token_shape),
         recipe=recipe,
-        image=Tower(
-            partial(load_module, SiglipVisionModel, config.vision_config, checkpoint, device), see, device, dtype
-        ),
+        image=image,
+        tokens=image.read_by(lambda module, pixels: see(module, pixels).last_hidden_state),
         text=Tower(partial(load_module, SiglipTextModel, config.text_config, checkpoint, device), read, device, dtype),
         read_tokenizer=lambda: text_recipe(checkpoint, config.text_config.max_position_embeddings),
         scale=exp(read_number(checkpoint, files, "logit_scale")),

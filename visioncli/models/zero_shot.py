@@ -1,4 +1,7 @@
-"""Classify and embed over two towers that share a space. Knows nothing of families, files or tables."""
+"""Classify and embed over two towers that share a space; embed over a picture's tower alone.
+
+Knows nothing of families, files or tables.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from numpy.typing import NDArray
 
 from visioncli.errors import ModelError, PredictError, UsageError
 from visioncli.models import Predictor
-from visioncli.models.dual_encoder import DualEncoder, Vector, unit
+from visioncli.models.dual_encoder import DualEncoder, ImageEncoder, Vector, unit
+from visioncli.models.preprocess import Pixels
 from visioncli.samples import Sample
 from visioncli.tasks.classify import ClassifyOptions, Labelled
 from visioncli.tasks.embed import Embedded, EmbedOptions
@@ -39,12 +43,12 @@ class ClassifyPredictor:
         if options.scoring == "sigmoid" and self._encoder.bias is None:
             raise UsageError(f"{self.info.id} has no trained bias for sigmoid scores; use softmax or cosine")
 
-    def preprocess(self, sample: Sample, options: ClassifyOptions) -> NDArray[np.uint8]:
+    def preprocess(self, sample: Sample, options: ClassifyOptions) -> Pixels:
         """(h, w, 3), as the model sees it. Raises PredictError."""
         self.check(options)
         return self._encoder.recipe.apply(_picture(sample))
 
-    def forward(self, inputs: Sequence[NDArray[np.uint8]], options: ClassifyOptions) -> list[Vector | PredictError]:
+    def forward(self, inputs: Sequence[Pixels], options: ClassifyOptions) -> list[Vector | PredictError]:
         """One unit vector per picture; the labels' vectors are computed beside the first batch."""
         self._label_vectors(options)
         return [v if isinstance(v, PredictError) else unit(v) for v in self._encoder.image.vectors(inputs)]
@@ -56,7 +60,7 @@ class ClassifyPredictor:
         labels = self._label_vectors(options)
         return [self._labelled(labels @ vector.astype(np.float64), options) for vector in outputs]
 
-    def batch_key(self, options: ClassifyOptions, inputs: NDArray[np.uint8]) -> Hashable:
+    def batch_key(self, options: ClassifyOptions, inputs: Pixels) -> Hashable:
         return "pixels"
 
     def _labelled(self, cosines: NDArray[np.float64], options: ClassifyOptions) -> Labelled:
@@ -114,7 +118,7 @@ SCORES = {"softmax": _softmax, "sigmoid": _sigmoid, "cosine": _cosine}  # tasks.
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    pixels: NDArray[np.uint8] | None  # (h, w, 3)
+    pixels: Pixels | None  # (h, w, 3)
     ids: NDArray[np.int64] | None  # (length,)
 
     @property
@@ -124,23 +128,32 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    image: Vector | None
+    image: Vector | None  # (T, C) where tokens were asked for
     text: Vector | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in (self.image, self.text) if part is not None)
 
 
 class EmbedPredictor:
-    """A picture's vector, a text's, or both."""
+    """A picture's vector, a text's, or both; or a picture's tokens."""
 
-    def __init__(self, encoder: DualEncoder) -> None:
+    def __init__(self, encoder: ImageEncoder) -> None:
         self._encoder = encoder
         self.info = encoder.info
         self.decode_size: tuple[int, int] | None = encoder.recipe.decode_size
 
     def check(self, options: EmbedOptions) -> None:
-        """Nothing that these models cannot answer."""
+        """Raise UsageError where the model has no text tower, or no tokens, and is asked for them."""
+        if options.text_column is not None and not isinstance(self._encoder, DualEncoder):
+            raise UsageError(f"{self.info.id} reads no text; a SigLIP or CLIP model embeds pictures and texts alike")
+        if options.features == "tokens" and self._encoder.tokens is None:
+            raise UsageError(f"{self.info.id} has no token features; a DINOv3, SigLIP or CLIP vision transformer has")
 
     def preprocess(self, sample: Sample, options: EmbedOptions) -> Inputs:
         """Raises PredictError: text_missing where the text alone was asked for and there is none."""
+        self.check(options)
         ids = self._ids(sample, options)
         if options.image:
             return Inputs(self._encoder.recipe.apply(_picture(sample)), ids)
@@ -150,7 +163,7 @@ class EmbedPredictor:
 
     def forward(self, inputs: Sequence[Inputs], options: EmbedOptions) -> list[Vectors | PredictError]:
         """One row per input; vectors as the model gives them, not normalised."""
-        images = self._images([row.pixels for row in inputs if row.pixels is not None])
+        images = self._images([row.pixels for row in inputs if row.pixels is not None], options)
         texts = self._texts([row.ids for row in inputs if row.ids is not None])
         image, text = iter(images), iter(texts)
         return [
@@ -165,7 +178,7 @@ class EmbedPredictor:
 
     def batch_key(self, options: EmbedOptions, inputs: Inputs) -> Hashable:
         """Texts are computed in batches of their own, so only pictures must fill theirs."""
-        return "text" if inputs.pixels is None else "pixels"
+        return "text" if inputs.pixels is None else options.features
 
     def _ids(self, sample: Sample, options: EmbedOptions) -> NDArray[np.int64] | None:
         if options.text_column is None:
@@ -173,13 +186,20 @@ class EmbedPredictor:
         text = sample.ref.extra.get(options.text_column)
         if text is None or not str(text).strip():
             return None
-        return self._encoder.tokenizer.ids(str(text))
+        return self._dual.tokenizer.ids(str(text))
 
-    def _images(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Vector | PredictError]:
-        return self._encoder.image.vectors(pixels) if pixels else []
+    def _images(self, pixels: Sequence[Pixels], options: EmbedOptions) -> list[Vector | PredictError]:
+        tower = self._encoder.image if options.features == "pooled" else self._encoder.tokens
+        assert tower is not None  # `preprocess` refuses tokens where there are none
+        return tower.vectors(pixels) if pixels else []
 
     def _texts(self, ids: Sequence[NDArray[np.int64]]) -> list[Vector | PredictError]:
-        return self._encoder.texts(ids) if ids else []
+        return self._dual.texts(ids) if ids else []
+
+    @property
+    def _dual(self) -> DualEncoder:
+        assert isinstance(self._encoder, DualEncoder)  # `preprocess` refuses texts where they are not read
+        return self._encoder
 
 
 PREDICTORS: dict[str, Callable[[DualEncoder], Predictor[Any, Any]]] = {
@@ -211,6 +231,8 @@ def _together(image: Vector | PredictError | None, text: Vector | PredictError |
 
 
 def _embedded(vectors: Vectors, options: EmbedOptions) -> Embedded:
+    if options.features == "tokens":
+        return Embedded(None, tokens=vectors.image)
     image, text = (None if v is None else unit(v) if options.normalize else v for v in (vectors.image, vectors.text))
     if image is not None:
         return Embedded(image, text)

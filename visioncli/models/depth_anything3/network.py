@@ -6,12 +6,11 @@ Source: depth-anything-3 0.1.1, model/da3.py. Knows nothing of checkpoints, devi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from visioncli.models.depth_anything3.architecture import Architecture, architectures
+from visioncli.models.depth_anything3.architecture import Architecture
 from visioncli.models.depth_anything3.backbone import Backbone
 from visioncli.models.depth_anything3.heads import CameraDecoder, DenseHead
 
@@ -23,7 +22,8 @@ class Seen(NamedTuple):
     confidence: Tensor | None = None  # (B, H, W), more than 1; any-view alone, as are the cameras
     extrinsics: Tensor | None = None  # (B, 3, 4), world to camera
     intrinsics: Tensor | None = None  # (B, 3, 3), in pixels of (H, W)
-    sky: Tensor | None = None  # (B, H, W), 0 or more, larger is likelier; mono and metric alone
+    sky: Tensor | None = None  # (B, H, W), 0 or more, larger is likelier; mono, metric and nested
+    metric_depth: Tensor | None = None  # (B, H, W), of a nested network's metric one
 
 
 class DepthNetwork(nn.Module):
@@ -46,7 +46,7 @@ class DepthNetwork(nn.Module):
 
 
 class NestedNetwork(nn.Module):
-    """An any-view network, and a metric one that tells its scale."""
+    """An any-view network, and a metric one that tells the sky and the scale."""
 
     def __init__(self, any_view: Architecture, metric: Architecture) -> None:
         super().__init__()
@@ -54,13 +54,12 @@ class NestedNetwork(nn.Module):
         self.da3_metric = DepthNetwork(metric)
 
     def forward(self, pixels: Tensor) -> Seen:
-        """(B, 3, H, W) -> what the any-view network says, with the other's depth and sky stacked behind its own.
+        """(B, 3, H, W), normalised, both sides multiples of the patch. Depths are not brought together here."""
+        metric: Seen = self.da3_metric(pixels)
+        seen: Seen = self.da3(pixels)
+        return seen._replace(sky=metric.sky, metric_depth=metric.depth)
 
-        `depth` is (2 B, H, W): B of the any-view network, then B of the metric one.
-        """
-        raise NotImplementedError
 
-
-def build(model_name: str, **sizes: Any) -> nn.Module:
-    """Return a network with fresh weights: a published one, or one of any `sizes` (the fields of Architecture)."""
-    return network(architectures({"model_name": model_name, "visioncli": sizes}))
+def build(parts: Sequence[Architecture]) -> nn.Module:
+    """Return a network of one part, or a nested one of two, with fresh weights: see `architecture.architectures`."""
+    return DepthNetwork(parts[0]) if len(parts) == 1 else NestedNetwork(*parts)
