@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from visioncli.pipeline import Settings, answer, load
     from visioncli.samples import Answer, Facts, Failure, ImageRef
     from visioncli.tasks.classify import ClassifyOptions, Labelled
+    from visioncli.tasks.depth import DepthMap, DepthOptions
+    from visioncli.tasks.detect import DetectOptions
     from visioncli.tasks.embed import Embedded, EmbedOptions
+    from visioncli.tasks.objects import Objects
+    from visioncli.tasks.segment import SegmentOptions
 
 _NAMES = {
     "Answer": "visioncli.samples:Answer",
     "ClassifyOptions": "visioncli.tasks.classify:ClassifyOptions",
     "DecodeOptions": "visioncli.io.decode:DecodeOptions",
+    "DepthMap": "visioncli.tasks.depth:DepthMap",
+    "DepthOptions": "visioncli.tasks.depth:DepthOptions",
+    "DetectOptions": "visioncli.tasks.detect:DetectOptions",
     "Device": "visioncli.jobs:Device",
     "EmbedOptions": "visioncli.tasks.embed:EmbedOptions",
     "Embedded": "visioncli.tasks.embed:Embedded",
@@ -40,8 +47,10 @@ _NAMES = {
     "Job": "visioncli.jobs:Job",
     "Labelled": "visioncli.tasks.classify:Labelled",
     "ListingOptions": "visioncli.io.listing:ListingOptions",
+    "Objects": "visioncli.tasks.objects:Objects",
     "Policy": "visioncli.jobs:Policy",
     "Progress": "visioncli.jobs:Progress",
+    "SegmentOptions": "visioncli.tasks.segment:SegmentOptions",
     "Settings": "visioncli.pipeline:Settings",
     "Stop": "visioncli.jobs:Stop",
     "Summary": "visioncli.jobs:Summary",
@@ -55,6 +64,9 @@ __all__ = [
     "Answer",
     "ClassifyOptions",
     "DecodeOptions",
+    "DepthMap",
+    "DepthOptions",
+    "DetectOptions",
     "Device",
     "EmbedOptions",
     "Embedded",
@@ -65,8 +77,10 @@ __all__ = [
     "Job",
     "Labelled",
     "ListingOptions",
+    "Objects",
     "Policy",
     "Progress",
+    "SegmentOptions",
     "Settings",
     "Stop",
     "Summary",

@@ -24,7 +24,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
     generate_masks_with_special_tokens_and_transfer_map,
 )
 
-LEVEL_SIZES = (0.18, 0.36, 0.72)  # the side an object has, as a share of the picture's, to fit a level best
+LEVEL_SIZES = (0.22, 0.44)  # the side an object has, as a share of the picture's, to fit a level best
 NEARLY = 0.75  # octaves: a level off by less is not held against an object
 BESIDE = 0.3  # of the box's half size from its centre: where a place is not asked for the name
 FOCAL = (0.25, 2.0)  # alpha and gamma of https://arxiv.org/abs/1708.02002, as in the stock loss

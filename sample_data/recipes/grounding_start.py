@@ -18,11 +18,11 @@ from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObject
 
 SIDE = 128  # pixels, the model's square
 WIDTH = 128  # of picture and word features
-STAGES = ["stage2", "stage3", "stage4"]  # strides 8, 16 and 32
+STAGES = ["stage3", "stage4"]  # strides 16 and 32
 BACKBONE = {
     "embedding_size": 32,
     "hidden_sizes": [32, 64, 128, 192],
-    "depths": [2, 2, 2, 1],
+    "depths": [1, 2, 3, 1],
     "layer_type": "basic",
     "out_features": STAGES,
 }
@@ -37,7 +37,7 @@ TEXT = {
 }
 LAYERS = {
     "d_model": WIDTH,
-    "num_queries": 40,
+    "num_queries": 24,
     "num_feature_levels": len(STAGES),
     "encoder_layers": 2,
     "encoder_attention_heads": 4,

@@ -1,8 +1,8 @@
 """Seeded landscapes with exact truth: one to six sprites on a floor before a wall, with boxes, masks and depth.
 
-A landscape is a pure function of (seed, size, concepts). The camera is a pinhole with its principal point in the middle,
-looking down a little, so the floor's depth at row y is focal * height / (y - horizon); the wall and the sprites are
-boards that face the camera, each at one distance. Knows nothing about models or files.
+A landscape is a pure function of (seed, size, concepts). The camera is a pinhole with its principal point in the
+middle, looking down a little, so the floor's depth at row y is focal * height / (y - horizon); the wall and the sprites
+are boards that face the camera, each at one distance. Knows nothing about models or files.
 
 A floor of tiles of one metre tells depth; a sprite's distance is told by the row it stands on, not by its size alone.
 """
@@ -32,7 +32,8 @@ WORLD_SIDES = (0.5, 2.4)  # metres; the same
 TRIES = 12  # places tried for one thing before it is dropped
 TILE = 1.0  # metres
 JOINT = 0.07  # metres, between two tiles; wide enough to be seen in a picture of 126 pixels
-JOINT_SHADE = 0.72  # how much of the floor's light a joint gives back
+JOINT_STEP = 45  # grey levels a joint is darker than the floor; lighter on a dark floor
+OPAQUE = [0] * 128 + [255] * 128  # an edge pixel belongs to the sprite when at least half of it does, as in scenes.py
 
 Mask = NDArray[np.bool_]  # (H, W)
 
@@ -96,22 +97,21 @@ def draw_camera(rng: np.random.Generator, size: Size) -> Camera:
 
 
 def lay_tiles(floor: Canvas, width: float, length: float) -> None:
-    """Darken the joints of the tiles on a floor of `width` x `length` metres seen from above, its middle at x = 0."""
+    """Draw the joints of the tiles on a floor of `width` x `length` metres seen from above, its middle at x = 0."""
     rows, columns = floor.shape[:2]
     x = (np.arange(columns) / columns - 0.5) * width
     z = np.arange(rows) / rows * length
-    floor[:, x % TILE < JOINT] *= JOINT_SHADE
-    floor[z % TILE < JOINT] *= JOINT_SHADE
+    floor[(x % TILE < JOINT) | (z % TILE < JOINT)[:, None]] += JOINT_STEP if floor.mean() < 90 else -JOINT_STEP
 
 
 def paint_floor(rng: np.random.Generator, colour: str, size: Size, camera: Camera) -> Canvas:
     """The floor in perspective, (H, W, 3); rows above the wall's base are without meaning."""
-    side = 2 * max(size)  # pixels of the floor seen from above
+    side = max(size) * 5 // 4  # pixels of the floor seen from above
     length = float(camera.distance(camera.base))
     width = length * size[1] / camera.focal * 1.05
     floor = paint_ground(rng, colour, (side, side))
     lay_tiles(floor, width, length)
-    image = Image.fromarray(floor.astype(np.uint8))
+    image = Image.fromarray(floor.clip(0, 255).astype(np.uint8))
     # Column and row of the floor's image, each times (y - horizon); then both over (y - horizon) = -horizon * (...)
     across, along = camera.height * side / width, camera.focal * camera.height * side / length
     column = np.array([across, side / 2, -across * size[1] / 2 - side / 2 * camera.horizon]) / -camera.horizon
@@ -135,7 +135,7 @@ def paint_room(rng: np.random.Generator, size: Size, camera: Camera) -> tuple[Ca
 def opaque_pixels(image: Image.Image, centre: tuple[float, float], size: Size) -> Mask:
     """Where `paste` puts the sprite's opaque pixels in a picture of `size`, (H, W)."""
     mask = np.zeros((*size, 3), np.float32)
-    alpha = image.getchannel("A").point(lambda alpha: 255 * (alpha > 127))
+    alpha = image.getchannel("A").point(OPAQUE)
     paste(mask, Image.merge("RGBA", (alpha, alpha, alpha, alpha)), centre)
     return mask[:, :, 0] > 0
 

@@ -1,7 +1,8 @@
 """Arrow tables as JSON lines, and back: every type comes back as it was, but not-a-number is null.
 
 Numbers are written in the fewest digits of their type, times as ISO 8601, durations as a count of their unit, decimals
-as strings, bytes as base64, maps as lists of pairs. Knows nothing of files or of what the columns mean.
+as strings, bytes as base64, maps as lists of pairs, tensors as lists of lists. Knows nothing of files or of what the
+columns mean.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 ROWS = 1024  # made into text at once
+ROWS_BYTES = (
+    16 * 2**20
+)  # or as many rows as hold so much: their text is several times larger, and must stay below 2 GiB
+TEXT_BYTES = 64 * 2**20  # of lines that are made into a table at once: as Python numbers they are several times larger
 
 
 def json_lines(table: pa.Table) -> Iterator[str]:
     """Yield each row as one line of JSON, keys in column order."""
-    for batch in table.to_batches(max_chunksize=ROWS):
+    fitting = ROWS_BYTES * len(table) // max(1, table.nbytes)
+    for batch in table.to_batches(max_chunksize=max(1, min(ROWS, fitting))):
         yield from _object_texts(batch.schema.names, batch.columns, len(batch)).to_pylist()
 
 
@@ -32,14 +38,16 @@ def tables_of(lines: Iterable[str | bytes], schema: pa.Schema, rows: int = 4096)
     Raises ValueError for a line that is no JSON object, and, with TypeError, for a value of another type.
     """
     waiting: list[dict[str, Any]] = []
+    size = 0
     for line in lines:
         row = json.loads(line, parse_int=_integer)
         if not isinstance(row, dict):
             raise ValueError("a line is no JSON object")
         waiting.append(row)
-        if len(waiting) == rows:
+        size += len(line)
+        if len(waiting) == rows or size > TEXT_BYTES:
             yield _table(waiting, schema)
-            waiting = []
+            waiting, size = [], 0
     yield _table(waiting, schema)
 
 
@@ -57,6 +65,8 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 def _texts(array: pa.Array) -> pa.StringArray:
     kind, types = array.type, pa.types
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return _texts(_nested(array))
     if isinstance(array, pa.ExtensionArray):
         return _texts(array.storage)
     if types.is_dictionary(kind):
@@ -76,6 +86,15 @@ def _texts(array: pa.Array) -> pa.StringArray:
         children = [array.field(number) for number in range(kind.num_fields)]
         return _or_null(_object_texts([field.name for field in kind], children, len(array)), array)
     return _plain_texts(array)
+
+
+def _nested(array: pa.Array) -> pa.FixedSizeListArray:
+    """A tensor array as lists of lists, in the order that its numbers lie in memory."""
+    size = array.storage.type.list_size
+    values = array.storage.values.slice(array.offset * size, len(array) * size)
+    for length in array.type.shape[:0:-1]:
+        values = pa.FixedSizeListArray.from_arrays(values, length)
+    return pa.FixedSizeListArray.from_arrays(values, array.type.shape[0], mask=pc.is_null(array))
 
 
 def _plain_texts(array: pa.Array) -> pa.StringArray:
@@ -126,6 +145,8 @@ def _or_null(texts: pa.StringArray, array: pa.Array) -> pa.StringArray:
 def array_of(values: list[Any], kind: pa.DataType) -> pa.Array:
     """Return what `json.loads` made of a column's values as an array of its type."""
     types = pa.types
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return _tensors(values, kind)
     if isinstance(kind, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(kind, array_of(values, kind.storage_type))
     if types.is_dictionary(kind):
@@ -145,6 +166,17 @@ def array_of(values: list[Any], kind: pa.DataType) -> pa.Array:
         children = [array_of([value and value.get(field.name) for value in values], field.type) for field in kind]
         return pa.StructArray.from_arrays(children, fields=list(kind), mask=_mask(values))
     return _plain_array(values, kind)
+
+
+def _tensors(values: list[Any], kind: pa.FixedShapeTensorType) -> pa.ExtensionArray:
+    nested = kind.value_type
+    for length in reversed(kind.shape):
+        nested = pa.list_(nested, length)
+    numbers = array_of(values, nested)
+    for _ in kind.shape:
+        numbers = numbers.values
+    storage = pa.FixedSizeListArray.from_arrays(numbers, type=kind.storage_type, mask=_mask(values))
+    return pa.ExtensionArray.from_storage(kind, storage)
 
 
 def _plain_array(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -16,9 +16,11 @@ from visioncli.io.json_lines import json_lines
 from visioncli.io.listing import refs
 from visioncli.jobs.checks import locate
 from visioncli.jobs.job import Job, Progress, Stop, deadline
+from visioncli.jobs.keys import answer_key
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
 from visioncli.jobs.rows import answer_schema
+from visioncli.jobs.side_files import Folders, refuse_files_of_a_stream, saving
 from visioncli.jobs.standing import Outcome, merged_table
 from visioncli.jobs.summary import Count, Summary, summarise
 from visioncli.meter import Meter
@@ -38,6 +40,7 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     checkpoint = locate(job)
     listing = survey_job(job, task)
     options = task.for_rows(job.options, listing.has_images)
+    refuse_files_of_a_stream(job, options)
     asked = job.device
     predictor = models.load(checkpoint, job.task, RuntimeRequest(asked.device, asked.dtype, asked.batch_size))
     predictor.check(options)
@@ -45,9 +48,12 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
     rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
+    save = saving(
+        job, options, Folders.of(job, {"answers": answer_key(job, options, checkpoint.commit, checkpoint.id)})
+    )
     out = out or sys.stdout.buffer
     with deadline(job.policy.max_runtime_s, stop):
-        for outcomes in bursts(rows, predictor, options, job.settings, stop=stop, meter=meter):
+        for outcomes in bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter):
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             for line in json_lines(table):
                 out.write(line.encode() + b"\n")

@@ -23,10 +23,11 @@ from visioncli.jobs.previous import Previous
 from visioncli.jobs.provenance import choices, provenance
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
+from visioncli.jobs.side_files import Folders, named_files, saving
 from visioncli.jobs.snapshot import Snapshot
 from visioncli.jobs.standing import Standing
 from visioncli.jobs.summary import Count, Summary, summarise
-from visioncli.jobs.targets import Target
+from visioncli.jobs.targets import Target, part_tables
 from visioncli.meter import Meter
 from visioncli.pipeline import answer
 from visioncli.tasks import Task
@@ -61,7 +62,10 @@ class Work:
         yield self._progress(tally, begun_with)
         summary = self._summary(directory, begun_with, time.monotonic() - started)
         finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
+        files = self._folders.files
+        named = set(named_files(part_tables(directory))) if files.root.exists() else set()
         target.publish(directory, self._table.output, finished)
+        files.sweep(named)  # what an earlier output's rows named
         return summary
 
     def _shards(self, directory: RunDirectory) -> list[Shard]:
@@ -76,9 +80,12 @@ class Work:
         kept = policy.retry_failed and self.previous is not None and "stale" in self.previous.schema.names
         answers = answer_schema(self.task, self.options, self.predictor.info, stale=policy.update or kept)
         known_as = {"visioncli": json.dumps(provenance(self.key, self.predictor.info))}
-        return Table(
-            self.task, self.options, answers, output_schema(self.snapshot.schema, answers).with_metadata(known_as)
-        )
+        output = output_schema(self.snapshot.schema, answers).with_metadata(known_as)
+        return Table(self.task, self.options, answers, output, self._folders.sync)
+
+    @cached_property
+    def _folders(self) -> Folders:
+        return Folders.of(self.job, self.key)
 
     @cached_property
     def _standing(self) -> Standing | None:
@@ -92,12 +99,13 @@ class Work:
 
     def _worker(self, directory: RunDirectory, stop: Stop, tally: Tally) -> Callable[[Shard], Iterator[Tally]]:
         job, standing, snapshot = self.job, self._standing, self.snapshot
+        known = standing.known if standing else None
+        save = saving(job, self.options, self._folders)
 
         def work(shard: Shard) -> Iterator[Tally]:
             refs = snapshot.refs(shard.first, shard.end, self.task.reads(self.options))
-            known = standing.known if standing else None
             outcomes = answer(
-                refs, self.predictor, self.options, job.settings, known=known, stop=stop, meter=self.meter
+                refs, self.predictor, self.options, job.settings, known=known, save=save, stop=stop, meter=self.meter
             )
             return write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
 

@@ -55,7 +55,7 @@ def encoder(checkpoint: Checkpoint, runtime: Runtime) -> DualEncoder:
         info=described(checkpoint, recipe, config.projection_dim, runtime, token_shape),
         recipe=recipe,
         image=image,
-        tokens=image.read_by(lambda module, pixels: see(module, pixels).last_hidden_state),
+        tokens=image.read_by(lambda module, pixels: see(module, pixels).last_hidden_state),  # not projected, not normed
         text=Tower(load_text, read, device, dtype),
         read_tokenizer=lambda: text_recipe(checkpoint, config.text_config.max_position_embeddings),
         scale=exp(read_number(checkpoint, files, "logit_scale")),

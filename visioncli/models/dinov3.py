@@ -1,8 +1,8 @@
 """DINOv3's picture towers (`model_type` dinov3_vit and dinov3_convnext), through transformers' modules.
 
 Sources: the model cards facebook/dinov3-vits16-pretrain-lvd1689m and facebook/dinov3-convnext-tiny-pretrain-lvd1689m;
-transformers 5.23, models/dinov3_vit and models/dinov3_convnext. A picture's vector is `pooler_output`, which for both is
-the first token. The tokens of a vision transformer are the class token, the registers, then the patches row by row;
+transformers 5.23, models/dinov3_vit and models/dinov3_convnext. A picture's vector is `pooler_output`, which for both
+is the first token. The tokens of a vision transformer are the class token, the registers, then the patches row by row;
 those of a ConvNeXt the pooled vector, then the last stage's cells row by row. Any size that preprocessor_config.json
 names is seen: position is relative, and a rest that fills no patch is left out. Knows nothing of pixels or texts.
 """

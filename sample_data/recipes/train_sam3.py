@@ -1,0 +1,140 @@
+"""Train the demo SAM 3: 1.5 million parameters, on rendered landscapes.
+
+Two stages. First the towers alone: every token of the picture names what it shows among all concepts, by its likeness to
+the concepts' words, and says where that thing's box is; so that the second stage begins with towers that know the words.
+Then the whole model with SAM 3's own questions: is it there, which queries are it, their boxes and masks.
+
+Usage: python train_sam3.py POOL [--stage 1|2] [--start DIR] [--out DIR]      (POOL: see landscape_pool.py)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from checkpoint import DEMO as SIGLIP
+from concepts import CONCEPTS
+from landscape_pool import Landscapes, load_pool
+from sam3_checkpoint import DEMO, save_checkpoint
+from sam3_forward import Answers, Words, answer, read_words
+from sam3_losses import layer_loss, mask_loss, pair_up
+from sam3_start import GRID, SIDE, PATCH, WIDTH, build_model
+from sam3_text import build_tokenizer, word_prompt
+from sam3_truth import GROUND, Asked, Batch, ask, batches
+from torch import Tensor, nn
+from torch.nn import functional as F
+from train_siglip import learning_rate
+from transformers import PreTrainedTokenizerFast, Sam3Model
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one stage."""
+
+    steps: int
+    batch: int
+    peak: float  # learning rate of what starts from nothing
+    tower: float  # the vision tower's, as a share of it
+    prompts: int = 0  # to each picture; 0 = the towers alone
+    warmup: int = 100  # steps
+    floor: float = 1e-5
+    decay: float = 0.03  # weight decay, on matrices only
+    seed: int = 7
+    check_every: int = 250  # steps between two looks at the tune split
+
+
+STAGES = (
+    Recipe(steps=1_200, batch=32, peak=2e-3, tower=0.5),
+    Recipe(steps=2_000, batch=16, peak=1e-3, tower=0.3, prompts=3, seed=8),
+)
+
+
+def make_optimizer(model: Sam3Model, beside: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW with a slower vision tower; only matrices decay, reference boxes and embeddings do not."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, weight in [*model.named_parameters(), *beside.named_parameters()]:
+        slow = name.startswith("vision_encoder.backbone")
+        decays = weight.ndim >= 2 and "embed" not in name and "reference" not in name and "token" not in name
+        groups.setdefault((slow, decays), []).append(weight)
+    return torch.optim.AdamW(
+        [
+            {"params": weights, "weight_decay": recipe.decay * decays, "share": recipe.tower if slow else 1.0}
+            for (slow, decays), weights in groups.items()
+        ],
+        lr=recipe.peak,
+        betas=(0.9, 0.98),
+    )
+
+
+class WholeQuestions(nn.Module):
+    """The losses of the second stage; one head beside them, thrown away, asks each token whether the prompt means it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meant = nn.Linear(WIDTH, 1)
+
+    def forward(self, answers: Answers, anchors: Tensor, batch: Batch, asked: Asked) -> Losses:
+        """All losses of one batch; queries answer in every layer for the things they are paired with in the last."""
+        count = len(asked.texts) // len(batch.images)
+        boxes, covered = batch.boxes.repeat_interleave(count, 0), batch.covered[:, 1:].repeat_interleave(count, 0)
+        present = asked.present
+        pairs = pair_up(answers.layers[-1], anchors, boxes, asked.wanted)
+        losses: Losses = {}
+        for layer in answers.layers:
+            for name, value in layer_loss(layer, pairs, boxes, present).items():
+                losses[name] = losses.get(name, torch.zeros(())) + value / len(answers.layers)
+        row = present.cumsum(0)[pairs.prompt] - 1  # of the present prompts, which alone have masks
+        losses["mask"] = mask_loss(answers.masks[row, pairs.query], covered[pairs.prompt, pairs.thing])
+        union = (covered * asked.wanted[..., None, None]).sum(1)  # (N, 32, 32)
+        losses["union"] = 0.5 * mask_loss(answers.union, union[present])
+        meant = F.avg_pool2d(union, union.shape[-1] // (SIDE // PATCH)).flatten(1)
+        told = self.meant(F.layer_norm(answers.encoded, (WIDTH,))).squeeze(-1)
+        return {**losses, "meant": 4 * F.binary_cross_entropy_with_logits(told, meant)}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What one stage moves and what it is fed."""
+
+    model: Sam3Model
+    tokenizer: PreTrainedTokenizerFast
+    questions: nn.Module
+    pool: Landscapes
+    recipe: Recipe
+
+    def losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
+        """The losses of one batch."""
+        seen = self.model.vision_encoder(batch.images)
+        if not self.recipe.prompts:
+            texts = [word_prompt(rng, concept) for concept in range(len(CONCEPTS))]
+            return self.questions(seen, read_words(self.model, self.tokenizer, texts), batch)
+        asked = ask(rng, batch, self.recipe.prompts)
+        answers = answer(self.model, seen, read_words(self.model, self.tokenizer, asked.texts), asked.present)
+        anchors = self.model.detr_decoder.reference_points.weight.detach().sigmoid()[:, :2]
+        return self.questions(answers, anchors, batch, asked)
+
+    def run(self) -> Iterator[int]:
+        """Train, and hand over the number of steps done each `check_every` steps and at the end."""
+        rng, recipe = np.random.default_rng(self.recipe.seed), self.recipe
+        optimizer = make_optimizer(self.model.train(), self.questions, recipe)
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for step, batch in zip(range(recipe.steps), batches(self.pool, recipe.batch, rng), strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, recipe) * group["share"]
+            losses = self.losses(batch, rng)
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            if (step + 1) % 25 == 0:
+                print(step + 1, *(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
+            if (step + 1) % recipe.check_every == 0 or step + 1 == recipe.steps:
+                yield step + 1

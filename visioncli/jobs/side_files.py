@@ -1,0 +1,173 @@
+"""What a run writes beside its table: files that its rows name, and pictures to look at.
+
+A row's files are there, durable, before the part that names them; doing the row again writes the same names again.
+Knows nothing of how a file of a kind is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from visioncli.errors import UsageError
+from visioncli.io.side_files import SideFolder
+from visioncli.jobs.job import Job
+from visioncli.jobs.targets import Target
+from visioncli.pipeline import Save
+from visioncli.samples import Sample
+from visioncli.tables import look_up
+from visioncli.tasks.depth import EXPORTS, DepthMap, DepthOptions
+from visioncli.tasks.embed import Embedded, EmbedOptions
+from visioncli.tasks.objects import Objects
+from visioncli.tasks.segment import SegmentOptions
+
+CLOUDS = {"glb": "visioncli.io.clouds:glb", "ply": "visioncli.io.clouds:ply"}  # export -> (map, picture) -> bytes
+ARRAYS = {"npz": "visioncli.io.depth_files:npz", "preview": "visioncli.io.depth_files:preview"}  # (map) -> bytes
+SUFFIXES = {"png16": "png", "npz": "npz", "preview": "png", "glb": "glb", "ply": "ply"}
+_NOTHING = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run's side files and drawings go."""
+
+    files: SideFolder
+    overlay: SideFolder | None
+
+    @classmethod
+    def of(cls, job: Job, key: Mapping[str, Any]) -> Folders:
+        """The folders of a job whose run key is `key`: another model's or parameter's files have other names."""
+        digest = hashlib.sha256(json.dumps(key["answers"], sort_keys=True).encode()).hexdigest()
+        output = Target.of(job.output).path
+        files = SideFolder(output.with_name(output.name + ".files"), output.parent, digest)
+        return cls(files, SideFolder(Path(job.overlay), Path(job.overlay), digest, flat=True) if job.overlay else None)
+
+    def sync(self) -> None:
+        """Make what was written durable. Raises OutputError."""
+        for folder in (self.files, self.overlay):
+            if folder is not None:
+                folder.sync()
+
+
+def saving(job: Job, options: Any, folders: Folders) -> Save | None:
+    """Return what is done with each result before it is a row; None where there is nothing to write.
+
+    Raises UsageError for files that would lie beside an output that is no file.
+    """
+    found = [save for save in SAVES[job.task](options, folders) if save is not None] if job.task in SAVES else []
+    if not found:
+        return None
+
+    def write(sample: Sample, result: Any) -> Any:
+        for save in found:
+            result = save.write(sample, result)
+        return result
+
+    return Save(write, any(save.needs_pixels for save in found))
+
+
+def refuse_files_of_a_stream(job: Job, options: Any) -> None:
+    """Raise UsageError where rows would name files, and the output is standard output."""
+    if WRITES_FILES.get(job.task, lambda options: False)(options):
+        raise UsageError(f"{job.task} writes files beside its output, and -o - has no place beside it; name a file")
+
+
+def named_files(tables: Iterable[pa.Table]) -> Iterator[str]:
+    """Yield every path that the rows' side-file columns name."""
+    for table in tables:
+        for name in table.schema.names:
+            kind = table.schema.field(name).type
+            if name.endswith("_path") and pa.types.is_string(kind):
+                yield from table[name].drop_null().to_pylist()
+            elif name == "objects" and pa.types.is_list(kind) and kind.value_type.get_field_index("mask_path") >= 0:
+                yield from pc.struct_field(pc.list_flatten(table[name]), "mask_path").to_pylist()
+
+
+def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
+    def write(sample: Sample, result: DepthMap) -> DepthMap:
+        near, far = float(result.depth.min()), float(result.depth.max())
+        paths: dict[str, str] = {}
+        for name in options.exports:
+            data, near, far = _depth_bytes(name, sample, result, near, far)
+            paths[EXPORTS[name]] = folders.files.write(sample.ref, sample.facts.sha256, name, SUFFIXES[name], data)
+        light = replace(result, depth=_NOTHING, confidence=None, sky=None)
+        return replace(light, near=near, far=far, paths=paths)
+
+    return [Save(write, needs_pixels=bool(set(CLOUDS) & set(options.exports)))]
+
+
+def _depth_bytes(name: str, sample: Sample, result: DepthMap, near: float, far: float) -> tuple[bytes, float, float]:
+    """One export's bytes, and the smallest and largest depth as its file states them."""
+    if name == "png16":
+        from visioncli.io.depth_files import png16
+
+        return png16(result.depth)
+    if name in CLOUDS:
+        return look_up(CLOUDS, name, "export")(result, sample.image), near, far
+    return look_up(ARRAYS, name, "export")(result), near, far
+
+
+def _segment(options: SegmentOptions, folders: Folders) -> list[Save | None]:
+    def write(sample: Sample, result: Objects) -> Objects:
+        from visioncli.io.drawings import mask_png
+
+        ref, sha256 = sample.ref, sample.facts.sha256
+        masks = enumerate(result.masks or ())
+        paths = [folders.files.write(ref, sha256, f"mask{n}", "png", mask_png(mask)) for n, mask in masks]
+        return replace(result, mask_paths=tuple(paths))
+
+    return [_drawn(folders), Save(write) if options.masks == "png" else None]
+
+
+def _detect(options: Any, folders: Folders) -> list[Save | None]:
+    return [_drawn(folders)]
+
+
+def _drawn(folders: Folders) -> Save | None:
+    """Draws what was found, where --overlay asks for it."""
+    target = folders.overlay
+    if target is None:
+        return None
+
+    def write(sample: Sample, result: Objects) -> Objects:
+        from visioncli.io.drawings import overlay
+
+        assert sample.image is not None
+        assert sample.facts.size is not None
+        drawn = overlay(sample.image, result, sample.facts.size)
+        target.write(sample.ref, sample.facts.sha256, "overlay", "jpg", drawn)
+        return result
+
+    return Save(write, needs_pixels=True)
+
+
+def _embed(options: EmbedOptions, folders: Folders) -> list[Save | None]:
+    def write(sample: Sample, result: Embedded) -> Embedded:
+        from visioncli.io.arrays import npz
+
+        data = npz({"tokens": result.tokens})
+        path = folders.files.write(sample.ref, sample.facts.sha256, "tokens", "npz", data)
+        return replace(result, tokens=None, tokens_path=path)
+
+    return [Save(write) if options.store == "npz" else None]
+
+
+SAVES: dict[str, Callable[[Any, Folders], list[Save | None]]] = {
+    "depth": _depth,
+    "detect": _detect,
+    "embed": _embed,
+    "segment": _segment,
+}
+WRITES_FILES: dict[str, Callable[[Any], bool]] = {
+    "depth": lambda options: True,
+    "embed": lambda options: bool(options.store == "npz"),
+    "segment": lambda options: bool(options.masks == "png"),
+}
