@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visioncli.io import json_lines as module
 from visioncli.io.json_lines import json_lines, tables_of
 
 MOMENT = dt.datetime(2021, 12, 31, 23, 59, 59, 678901)
@@ -39,6 +40,8 @@ CASES: list[tuple[str, pa.DataType, Any, str]] = [  # name, type, value, its JSO
     ("list", pa.list_(pa.float32()), [1.5, None, 0.1], "[1.5, null, 0.1]"),
     ("large list", pa.large_list(pa.int8()), [], "[]"),
     ("vector", pa.list_(pa.float32(), 2), [0.1, -2.5], "[0.1, -2.5]"),
+    ("tensor", pa.fixed_shape_tensor(pa.float32(), [2, 3]), [0.1, 2, 3, 4, 5, -6.5], "[[0.1, 2, 3], [4, 5, -6.5]]"),
+    ("half tensor", pa.fixed_shape_tensor(pa.float16(), [1, 1, 2]), [0.5, 2], "[[[0.5, 2]]]"),
     ("list of lists", pa.list_(pa.list_(pa.string())), [["a"], None, []], '[["a"], null, []]'),
     ("struct", pa.struct([("a", pa.float32()), ("b", pa.binary())]), {"a": 0.1, "b": b"x"}, '{"a": 0.1, "b": "eA=="}'),
     ("structs", pa.list_(pa.struct([("t", pa.date32())])), [{"t": dt.date(2020, 1, 1)}], '[{"t": "2020-01-01"}]'),
@@ -60,6 +63,11 @@ def test_every_type_has_its_json_and_comes_back(kind: pa.DataType, value: Any, t
         assert pa.concat_tables(tables_of(lines, table.schema)).combine_chunks().equals(piece.combine_chunks())
 
 
+def tensor(one: pa.Array, kind: pa.DataType) -> pa.ExtensionArray:
+    storage = pa.FixedSizeListArray.from_arrays(one, 1)
+    return pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(kind, [1, 1]), storage)
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.float16()])
 def test_what_is_no_number_is_null_wherever_it_stands(number: float, kind: pa.DataType) -> None:
@@ -69,10 +77,11 @@ def test_what_is_no_number_is_null_wherever_it_stands(number: float, kind: pa.Da
         "plain": inner,
         "list": pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), inner),
         "vector": pa.FixedSizeListArray.from_arrays(inner, 1),
+        "tensor": tensor(inner, kind),
         "struct": pa.StructArray.from_arrays([inner], ["x"]),
     }
     lines = [json.loads(line) for line in json_lines(pa.table(columns))]
-    assert lines == [{"plain": None, "list": [None], "vector": [None], "struct": {"x": None}}]
+    assert lines == [{"plain": None, "list": [None], "vector": [None], "tensor": [[None]], "struct": {"x": None}}]
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
@@ -101,6 +110,22 @@ def test_a_table_of_many_rows_comes_in_order() -> None:
     assert lines[0] == '{"n": 0}'
     assert [json.loads(line)["n"] for line in lines] == list(range(10_000))
     assert [len(piece) for piece in tables_of(lines, table.schema, rows=4000)] == [4000, 4000, 2000]
+
+
+def test_wide_rows_are_made_into_text_and_back_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_BYTES", 240)
+    monkeypatch.setattr(module, "TEXT_BYTES", 600)
+    kind = pa.fixed_shape_tensor(pa.float32(), [4, 5])  # 80 bytes a row, and about 250 of text
+    numbers = np.random.default_rng(3).normal(size=1000).astype(np.float32)
+    storage = pa.FixedSizeListArray.from_arrays(numbers, type=kind.storage_type)
+    table = pa.table({"x": pa.ExtensionArray.from_storage(kind, storage)})
+    lines = list(json_lines(table))
+    np.testing.assert_array_equal(
+        [json.loads(line)["x"] for line in lines], numbers.astype(str).astype(float).reshape(50, 4, 5)
+    )
+    pieces = list(tables_of(lines, table.schema))
+    assert max(len(piece) for piece in pieces) <= 4
+    assert pa.concat_tables(pieces).combine_chunks().equals(table)
 
 
 def test_columns_that_a_line_lacks_are_null_and_others_are_dropped() -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -78,13 +79,23 @@ def test_rows_that_share_an_id_have_names_of_their_own(tmp_path: Path) -> None:
     assert one.name(ref(0), "ab", "mask", "png") != folder(tmp_path, "other").name(ref(0), "ab", "mask", "png")
 
 
-def test_a_hundred_thousand_names_fill_all_folders_evenly(tmp_path: Path) -> None:
+def test_ten_thousand_names_fill_all_folders_evenly(tmp_path: Path) -> None:
     one = folder(tmp_path)
-    names = [one.name(ref(n), None, "depth", "png") for n in range(100_000)]
-    counts = [sum(name.parts[0] == f"{hh:02x}" for name in names[:10_000]) for hh in range(256)]
-    assert len(set(names)) == 100_000
-    assert min(counts) > 10
-    assert max(counts) < 80  # 39 expected; six standard deviations are 38
+    names = [one.name(ref(n), None, "depth", "png") for n in range(10_000)]
+    counts = Counter(name.parts[0] for name in names)
+    assert len(set(names)) == 10_000
+    assert set(counts) == {f"{hh:02x}" for hh in range(256)}
+    assert max(counts.values()) < 80  # 39 expected; six standard deviations are 38
+
+
+def test_a_flat_folder_has_no_folders_in_it(tmp_path: Path) -> None:
+    flat = SideFolder(tmp_path / "drawn", tmp_path, "run", flat=True)
+    kept, _ = (flat.write(ref(n, "b/c.jpg"), None, "overlay", "jpg", b"picture") for n in range(2))
+    flat.sync()
+    (tmp_path / "drawn" / "c.jpg").write_bytes(b"mine")
+    assert re.fullmatch(r"drawn/c-[0-9a-f]{24}\.overlay\.jpg", kept)
+    assert flat.sweep({kept}) == 1
+    assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "drawn").iterdir()) == [kept, "drawn/c.jpg"]
 
 
 def test_doing_a_row_again_overwrites_its_file(tmp_path: Path) -> None:

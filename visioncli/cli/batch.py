@@ -70,11 +70,26 @@ def embed(
         str | None,
         flag("--text-col", panel=TASK_PANEL, help="The manifest's column of texts: beside its images, or alone."),
     ] = None,
+    features: Annotated[
+        str,
+        flag(
+            "--features",
+            panel=TASK_PANEL,
+            metavar="pooled|tokens",
+            help="One vector a picture, or the model's last hidden state: class token, registers, patches.",
+        ),
+    ] = "pooled",
     no_normalize: Annotated[
         bool, flag("--no-normalize", panel=TASK_PANEL, help="Keep the vectors' lengths, which are made 1 otherwise.")
     ] = False,
     store: Annotated[
-        str, flag("--store", panel=TASK_PANEL, metavar="float32|float16", help="Numbers that vectors are stored in.")
+        str,
+        flag(
+            "--store",
+            panel=TASK_PANEL,
+            metavar="float32|float16|npz",
+            help="Numbers that vectors are stored in; npz: a file per picture (tokens).",
+        ),
     ] = "float32",
     *,
     flags: SharedFlags,
@@ -85,5 +100,5 @@ def embed(
     if text and text_col:
         raise UsageError("--text and --text-col exclude each other")
     column = "text" if text else text_col
-    options = EmbedOptions(not no_normalize, image=not text, text_column=column, store=store)
+    options = EmbedOptions(not no_normalize, image=not text, text_column=column, store=store, features=features)
     finish(ctx, make_job("embed", options, inputs, flags, tuple(text or ()), text_col), flags)

@@ -29,25 +29,26 @@ _OURS = re.compile(r"(\.?)[^./]+-([0-9a-f]{2})[0-9a-f]{22}\.[a-z0-9_-]+\.[a-z0-9
 class SideFolder:
     """The side files of one output, below `root`; their paths are told relative to the folder `relative_to`.
 
+    They lie in 256 folders by the beginning of their hash; with `flat`, for people who look at them, in `root` itself.
     Each file is fsynced when it is written, by the thread that writes it; the folders' entries only by `sync`, at most
     260 for any number of files. 2,000 files of 1 kB took 1.0 s so, and 2.3 s with their folder's fsync after each.
     """
 
-    def __init__(self, root: Path, relative_to: Path, salt: str) -> None:
-        self._root, self._salt = root, salt
+    def __init__(self, root: Path, relative_to: Path, salt: str, *, flat: bool = False) -> None:
+        self.root, self._salt, self._flat = root, salt, flat
         self._prefix = PurePosixPath(display(os.fsencode(os.path.relpath(root, relative_to))) or ".")
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._known: set[Path] = set()  # folders that are there
         self._changed: set[Path] = set()  # folders whose entries are not durable yet
 
     def name(self, ref: ImageRef, sha256: str | None, kind: str, ext: str) -> PurePosixPath:
-        """Return `<hh>/<slug>-<hash>.<kind>.<ext>` for a row: the same for the same row, another for any other.
+        """Return `<hh>/<slug>-<hash>.<kind>.<ext>` for a row: the same for the same row, another for any other one.
 
         `kind` is of a-z, 0-9, - and _; `ext` of a-z and 0-9, without its dot.
         """
         asked = json.dumps([ref.id, ref.position, sha256, self._salt])  # JSON, so that no two rows spell the same text
         digest = blake2b(asked.encode(), digest_size=_HASH_BYTES).hexdigest()
-        return PurePosixPath(digest[:2], f"{_slug(ref.id)}-{digest}.{kind}.{ext}")
+        return PurePosixPath("" if self._flat else digest[:2], f"{_slug(ref.id)}-{digest}.{kind}.{ext}")
 
     def write(self, ref: ImageRef, sha256: str | None, kind: str, ext: str, data: bytes) -> str:
         """Write one file, whole or absent, and return its path with forward slashes. From any thread.
@@ -55,7 +56,7 @@ class SideFolder:
         It is as durable as its folder's entry after the next `sync`. Raises OutputError.
         """
         name = self.name(ref, sha256, kind, ext)
-        path = self._root / name
+        path = self.root / name
         try:
             self._make(path.parent)
             _write_whole(path, data)
@@ -76,27 +77,44 @@ class SideFolder:
             except OSError as error:
                 with self._lock:
                     self._changed |= changed
-                raise OutputError(f"{self._root} cannot be written: {error.strerror or error}") from error
+                raise OutputError(f"{self.root} cannot be written: {error.strerror or error}") from error
 
     def sweep(self, keep: Collection[str]) -> int:
         """Remove our files that are not in `keep` (paths as `write` returned them), then empty folders of ours.
 
         Returns how many files went. Another name than ours stays, and so does a link; but another output's side files
-        look like ours, so two outputs may not share a `root`. While this runs, nothing may be written. Raises OutputError.
+        look like ours, so two outputs may not share a `root`. While this runs, nothing may be written.
+        Raises OutputError.
         """
         removed = 0
         try:
-            for folder in _folders(self._root):
-                for name in _files(folder):
-                    if str(self._prefix / folder.name / name) not in keep:
+            for folder in self._folders():
+                for name in self._files(folder):
+                    if str(self._prefix / folder.relative_to(self.root) / name) not in keep:
                         (folder / name).unlink()
                         removed += 1
                 with suppress(OSError):  # it holds something still
                     folder.rmdir()
         except OSError as error:
-            raise OutputError(f"{self._root} cannot be tidied: {error.strerror or error}") from error
+            raise OutputError(f"{self.root} cannot be tidied: {error.strerror or error}") from error
         self._known.clear()
         return removed
+
+    def _folders(self) -> list[Path]:
+        if self._flat or not self.root.is_dir():
+            return [self.root] if self.root.is_dir() else []
+        with os.scandir(self.root) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [self.root / name for name in names if re.fullmatch("[0-9a-f]{2}", name)]
+
+    def _files(self, folder: Path) -> Iterator[str]:
+        """Yield the names in a folder that are ours, those that a killed run left half written among them."""
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        for name in names:
+            found = _OURS.fullmatch(name)
+            if found and bool(found[1]) == bool(found[3]) and (self._flat or found[2] == folder.name):
+                yield name
 
     def _make(self, folder: Path) -> None:
         """Create a folder with those above it; each that was missing changes the one above it."""
@@ -134,21 +152,3 @@ def _write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):  # the first error is the one to tell
             beside.unlink(missing_ok=True)
         raise
-
-
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    with os.scandir(root) as entries:
-        places = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [root / place.name for place in places if re.fullmatch("[0-9a-f]{2}", place.name)]
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Yield the names in a folder that are ours, those that a killed run left half written among them."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
-    for name in names:
-        found = _OURS.fullmatch(name)
-        if found and found[2] == folder.name and bool(found[1]) == bool(found[3]):
-            yield name

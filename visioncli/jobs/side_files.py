@@ -58,10 +58,7 @@ class Folders:
 
 
 def saving(job: Job, options: Any, folders: Folders) -> Save | None:
-    """Return what is done with each result before it is a row; None where there is nothing to write.
-
-    Raises UsageError for files that would lie beside an output that is no file.
-    """
+    """Return what is done with each result before it is a row; None where there is nothing to write."""
     found = [save for save in SAVES[job.task](options, folders) if save is not None] if job.task in SAVES else []
     if not found:
         return None
@@ -151,9 +148,10 @@ def _drawn(folders: Folders) -> Save | None:
 
 def _embed(options: EmbedOptions, folders: Folders) -> list[Save | None]:
     def write(sample: Sample, result: Embedded) -> Embedded:
-        from visioncli.io.arrays import npz
+        from visioncli.io.depth_files import npz_of
 
-        data = npz({"tokens": result.tokens})
+        assert result.tokens is not None
+        data = npz_of({"tokens": result.tokens})
         path = folders.files.write(sample.ref, sample.facts.sha256, "tokens", "npz", data)
         return replace(result, tokens=None, tokens_path=path)
 
