@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from grounding_dense import CLASS_WEIGHT, NAME_WEIGHT, Truth, box_loss, corners, dense_loss, focal_loss, name_loss
+from grounding_start import LEVELS
 from grounding_text import Prompts
 from torch import Tensor
 from transformers import GroundingDinoForObjectDetection
@@ -77,12 +78,12 @@ def whole_loss(
     out: GroundingDinoObjectDetectionOutput,
     prompts: Prompts,
     truth: Truth,
-    shapes: list[tuple[int, int]],
 ) -> dict[str, Tensor]:
     """The dense losses and every decoder layer's, by name; to be added up."""
     owned, shown = torch.from_numpy(prompts.concepts), prompts.attention_mask.float()
     proposed = out.enc_outputs_class[..., : owned.shape[1]].masked_fill(shown[:, None] == 0, -20.0)
-    losses = {f"dense {k}": v for k, v in dense_loss(proposed, out.enc_outputs_coord_logits, truth, owned, shapes).items()}
+    dense = dense_loss(proposed, out.enc_outputs_coord_logits, truth, owned, LEVELS)
+    losses = {f"dense {name}": loss for name, loss in dense.items()}
     for layer, (logits, boxes) in enumerate(decoder_answers(detector, out)):
         losses |= {f"{layer} {k}": v for k, v in set_loss(logits, boxes, truth, owned, shown).items()}
     return losses

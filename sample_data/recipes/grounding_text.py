@@ -1,7 +1,7 @@
 """The text side of the detector's demo: BERT's layout of ids with a small vocabulary, and prompts of phrases.
 
-Special tokens, punctuation, digits and letters have the ids they have in bert-base-uncased, since Grounding DINO's model
-and processor find the ends of phrases by them ([CLS] 101, [SEP] 102, `.` 1012, `?` 1029); words follow. Knows the
+Special tokens, punctuation, digits and letters have the ids they have in bert-base-uncased, since Grounding DINO's
+model and processor find the ends of phrases by them ([CLS] 101, [SEP] 102, `.` 1012, `?` 1029); words follow. Knows the
 concepts and their synonyms, nothing of pictures.
 """
 

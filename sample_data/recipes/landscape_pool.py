@@ -64,9 +64,9 @@ def squash(image: Image.Image, side: int, rng: np.random.Generator) -> Pixels:
     return np.asarray(image.resize((side, side), resample))
 
 
-def nearest(side: int, size: Size) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which row (side, 1) and column (side,) of a picture of `size` each pixel of the square takes."""
-    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(np.int64) for length in size)
+def nearest(shape: Size, size: Size) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which row (h, 1) and column (w,) of a picture of `size` each pixel of the same picture at `shape` takes."""
+    rows, columns = (((np.arange(a) + 0.5) * b / a).astype(np.int64) for a, b in zip(shape, size, strict=True))
     return rows[:, None], columns
 
 
@@ -75,7 +75,7 @@ def render_one(seed: int, side: int, concepts: Sequence[int] | None = None) -> L
     rng = np.random.default_rng([seed, 21])
     size = draw_size(rng)
     full = render_landscape(seed, size, concepts)
-    take = nearest(side, size)
+    take = nearest((side, side), size)
     pixels = squash(worn(rng, full.pixels), side, rng)
     return Landscape(pixels, full.depth[take], full.instances[take], full.things, full.camera)
 

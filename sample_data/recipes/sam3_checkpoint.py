@@ -30,3 +30,29 @@ PREPROCESSING = {
     "rescale_factor": 1 / 255,
     "size": {"height": SIDE, "width": SIDE},
 }
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """The tokenizer's files, its marks named in both places."""
+    write_vocabulary(tokenizer, folder)
+    write_json(folder / "special_tokens_map.json", tokenizer.special_tokens_map)
+
+
+def write_files(model: Sam3Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Every file of the checkpoint, the weights in float16."""
+    copy.deepcopy(model).half().save_pretrained(folder)
+    write_tokenizer(tokenizer, folder)
+    write_json(folder / "preprocessor_config.json", PREPROCESSING)
+    if CARD.exists():
+        shutil.copyfile(CARD, folder / "README.md")
+
+
+def save_checkpoint(model: Sam3Model, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Write beside `out`, then move file by file, the weights last; a reader never sees half a file."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        write_files(model, tokenizer, Path(folder))
+        write_sums(Path(folder))
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            path.chmod(0o644)
+            os.replace(path, out / path.name)

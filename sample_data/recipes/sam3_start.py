@@ -6,7 +6,8 @@ What is meant by the first weights, each to save hours on two cores:
   8 x 8 tokens were a whole picture; here they are each of four windows, so its positions are tiled;
 - the encoder's image tokens look for words with the projection that the words are keyed by, so that a token attends to
   the word it resembles and to the start mark otherwise;
-- the queries' reference boxes are a grid over the picture, and the box head starts at no correction.
+- the queries' reference boxes are a grid over the picture, the box head starts at no correction, and three of four
+  heads look inside of the query's box.
 
 Knows nothing of scenes, losses or files.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import Sam3Config, Sam3Model, SiglipModel
-from transformers.models.sam3.modeling_sam3 import Sam3Attention
+from transformers.models.sam3.modeling_sam3 import Sam3Attention, Sam3DetrDecoder, Sam3DotProductScoring
 
 SIDE = 128  # pixels, the model's square
 PATCH = 8  # pixels; a picture is 16 x 16 tokens
@@ -32,6 +33,8 @@ GRID = 5  # queries to a side
 ANCHOR = 0.3  # width and height of a query's first box, as fractions of the picture: a middling sprite
 TYPICAL = 1.4  # standard deviation of the SigLIP's tokens before its first layer, measured
 LAST = 5.0  # and after its last
+FADING = 8.0  # logits of attention; a tenth of the picture outside of the box costs 2.3
+DOUBT = -3.0  # logit of a score at the start, about 1 of 25 queries
 ATTENDED = 3.0  # about the logit with which a token attends to the word it resembles
 
 
@@ -115,18 +118,31 @@ def align_words(attention: Sam3Attention) -> None:
     attention.k_proj.weight.copy_(rotation)
 
 
-@torch.no_grad()
-def start_queries(model: Sam3Model) -> None:
+def place_queries(decoder: Sam3DetrDecoder) -> None:
     """Reference boxes on a grid, and a box head that leaves them there."""
     centres = (torch.arange(GRID) + 0.5) / GRID
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     boxes = torch.stack([x.flatten(), y.flatten(), *torch.full((2, GRID * GRID), ANCHOR)], 1)  # (25, 4) centre, size
-    decoder = model.detr_decoder
     decoder.reference_points.weight.copy_(boxes.logit())
     decoder.query_embed.weight.normal_(std=0.5)
     decoder.presence_token.weight.normal_(std=0.5)
     decoder.box_head.layer3.weight.zero_()
-    decoder.box_head.layer3.bias.zero_()
+
+
+def look_inside(decoder: Sam3DetrDecoder) -> None:
+    """A bias of attention that fades outside of the query's box, in all heads but the last, which looks everywhere."""
+    for bias in (decoder.box_rpb_embed_x, decoder.box_rpb_embed_y):
+        bias.layer1.weight[:2] = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])  # how far before its start, behind its end
+        bias.layer2.weight.normal_(std=0.02)
+        bias.layer2.weight[:-1, :2] = -FADING
+
+
+def doubt(scoring: Sam3DotProductScoring) -> None:
+    """Scores that start at the share of queries that are right, and without regard to the words."""
+    direction = torch.randn(WIDTH)
+    scoring.text_proj.weight.mul_(0.1)
+    scoring.text_proj.bias.copy_(direction)
+    scoring.query_proj.bias.copy_(DOUBT * direction / direction.square().sum() / scoring.scale)
 
 
 @torch.no_grad()
@@ -144,10 +160,12 @@ def build_model(vocabulary: int, start: int, end: int, siglip: Path) -> Sam3Mode
         loud(part)
     take_tower(model, siglip)
     nn.init.normal_(model.text_encoder.text_model.embeddings.token_embedding.weight, std=0.5)
-    with torch.no_grad():
-        model.text_projection.weight.copy_(orthogonal(WIDTH, 1.0))
     for layer in model.detr_encoder.layers:
         align_words(layer.cross_attn)
-    start_queries(model)
+    with torch.no_grad():
+        model.text_projection.weight.copy_(orthogonal(WIDTH, 1.0))
+        place_queries(model.detr_decoder)
+        look_inside(model.detr_decoder)
+        doubt(model.dot_product_scoring)
     calm_neck(model)
     return model

@@ -78,16 +78,18 @@ def roughen(images: Tensor) -> Tensor:
     return (images * gain + noise).clamp(-1, 1)
 
 
-def make_batch(pool: Landscapes, index: NDArray[np.int64]) -> Batch:
-    """The landscapes of `index`, varied."""
+def make_batch(pool: Landscapes, index: NDArray[np.int64], plain: bool = False) -> Batch:
+    """The landscapes of `index`, varied unless `plain`."""
     concepts, corners = pad_things(pool, index)
     images = normalise(np.ascontiguousarray(pool.pixels[index]))
     numbers = torch.from_numpy(np.ascontiguousarray(pool.instances[index]))  # (B, 128, 128)
-    images, numbers, boxes = mirror(images, numbers, torch.from_numpy(corners))
+    boxes = torch.from_numpy(corners)
+    if not plain:
+        images, numbers, boxes = mirror(roughen(images), numbers, boxes)
     things = torch.arange(MOST_THINGS + 1)[None, :, None, None]
     covered = F.avg_pool2d((numbers[:, None] == things).float(), SIDE // MASK_SIDE)
     centre, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    return Batch(roughen(images), covered, torch.from_numpy(concepts), torch.cat([centre, size], -1))
+    return Batch(images, covered, torch.from_numpy(concepts), torch.cat([centre, size], -1))
 
 
 def batches(pool: Landscapes, size: int, rng: np.random.Generator) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +22,20 @@ from checkpoint import DEMO as SIGLIP
 from concepts import CONCEPTS
 from landscape_pool import Landscapes, load_pool
 from sam3_checkpoint import DEMO, save_checkpoint
-from sam3_forward import Answers, Words, answer, read_words
+from sam3_forward import Answers, answer, read_words
 from sam3_losses import layer_loss, mask_loss, pair_up
-from sam3_start import GRID, SIDE, PATCH, WIDTH, build_model
+from sam3_measure import measure_pool
+from sam3_start import PATCH, SIDE, WIDTH, build_model
 from sam3_text import build_tokenizer, word_prompt
-from sam3_truth import GROUND, Asked, Batch, ask, batches
+from sam3_towers import TowerQuestions
+from sam3_truth import Asked, Batch, ask, batches, make_batch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from train_siglip import learning_rate
 from transformers import PreTrainedTokenizerFast, Sam3Model
 
 Losses = dict[str, Tensor]
+TUNED = 200  # landscapes of the tune split
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Recipe:
 
 
 STAGES = (
-    Recipe(steps=1_200, batch=32, peak=2e-3, tower=0.5),
+    Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
     Recipe(steps=2_000, batch=16, peak=1e-3, tower=0.3, prompts=3, seed=8),
 )
 
@@ -138,3 +141,60 @@ class Course:
                 print(step + 1, *(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
             if (step + 1) % recipe.check_every == 0 or step + 1 == recipe.steps:
                 yield step + 1
+
+
+@torch.no_grad()
+def check(course: Course, tune: Landscapes) -> dict[str, float]:
+    """The figures of a stage on the tune split."""
+    course.model.eval()
+    if course.recipe.prompts:
+        figures = measure_pool(course.model, course.tokenizer, tune, TUNED)
+    else:
+        batch = make_batch(tune, np.arange(TUNED), plain=True)
+        words = read_words(course.model, course.tokenizer, list(CONCEPTS))
+        figures = {"right": course.questions.right(course.model.vision_encoder(batch.images), words, batch)}
+    course.model.train()
+    return figures
+
+
+def first_model(start: Path | None, tokenizer: PreTrainedTokenizerFast) -> Sam3Model:
+    """The model of the checkpoint `start`, in float32, or an untrained one."""
+    if start is None:
+        return build_model(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id, SIGLIP)
+    return Sam3Model.from_pretrained(start, local_files_only=True).float()  # not dtype=: it would be saved
+
+
+def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> None:
+    """Train one stage and write the checkpoint to `out`, also at each check: a broken run leaves one."""
+    torch.manual_seed(recipe.seed)
+    began = time.monotonic()
+    tokenizer = build_tokenizer()
+    model = first_model(start, tokenizer)
+    questions = WholeQuestions() if recipe.prompts else TowerQuestions()
+    course = Course(model, tokenizer, questions, load_pool(pool / "train"), recipe)
+    tune = load_pool(pool / "tune")
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
+    for step in course.run():
+        save_checkpoint(model, tokenizer, out)
+        figures = {"step": step, "seconds": round(time.monotonic() - began), **check(course, tune)}
+        print(json.dumps(figures), flush=True)
+
+
+def main() -> None:
+    """Read the flags and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("--stage", type=int, choices=range(1, len(STAGES) + 1), help="this stage alone")
+    parser.add_argument("--start", type=Path, help="the checkpoint a single stage starts from")
+    parser.add_argument("--out", type=Path, default=DEMO)
+    flags = parser.parse_args()
+    torch.set_num_threads(1)
+    if flags.stage is not None:
+        train(STAGES[flags.stage - 1], flags.pool, flags.out, flags.start)
+        return
+    for number, recipe in enumerate(STAGES):
+        train(recipe, flags.pool, flags.out, flags.out if number else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "segment": visioncli.SegmentOptions(PROMPTS),
     "depth": visioncli.DepthOptions(),
 }
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")  # its decode, under numpy 2.4
 TASKS = pytest.mark.parametrize("task", OPTIONS)
 # Inverse of what Pillow's exif_transpose does: how an upright picture is stored under each orientation.
 STORED = {

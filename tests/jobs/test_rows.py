@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import visioncli
-from visioncli.errors import FetchError
+from visioncli.errors import FetchError, UsageError
+from visioncli.io.sinks import read_jsonl, write_jsonl, write_parquet
 from visioncli.jobs.rows import answer_schema, answer_table, column, record_batches, reserved_names
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts, Failure, ImageRef
 from visioncli.tasks import classify, embed
 
-INFO = ModelInfo("m", "c", "siglip", "siglip/1", 3, "cpu", "float32", 8)
+INFO = ModelInfo("m", "c", "siglip", "siglip/1", 3, "cpu", "float32", 8, token_shape=(2, 3))
 FACTS = Facts("ab" * 32, 123, "1700000000000000000", (4, 5))
 LABELS = visioncli.ClassifyOptions(("cat", "dog"))
 TASKS = [(embed.TASK, visioncli.EmbedOptions()), (classify.TASK, LABELS)]
@@ -85,7 +92,80 @@ def test_half_precision_is_stored_as_such() -> None:
     assert found.to_pylist() == [[1.0, 0.5, -1.0], None]
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.int32(), pa.list_(pa.float32()), pa.list_(pa.float32(), 2)])
+TOKENS = np.arange(6, dtype=np.float32).reshape(2, 3) / 4  # exact in float16 too
+
+
+def tokens(options: visioncli.EmbedOptions, **result: Any) -> pa.Table:
+    answer = Answer(ref(0), FACTS, visioncli.Embedded(None, **result))
+    return table([answer, failed(1), answer], options)
+
+
+@pytest.mark.parametrize("store", ["float32", "float16"])
+def test_tokens_are_a_tensor_column(store: str) -> None:
+    found = tokens(visioncli.EmbedOptions(features="tokens", store=store), tokens=TOKENS)
+    assert found.schema.names[-1] == "tokens"
+    assert found["tokens"].type == pa.fixed_shape_tensor(getattr(pa, store)(), [2, 3])
+    found.validate(full=True)
+    assert found["tokens"].combine_chunks().storage.to_pylist() == [
+        TOKENS.ravel().tolist(),
+        None,
+        TOKENS.ravel().tolist(),
+    ]
+
+
+@pytest.mark.parametrize("store", ["float32", "float16"])
+def test_tokens_come_back_from_parquet_and_from_json_lines(tmp_path: Path, store: str) -> None:
+    found = tokens(visioncli.EmbedOptions(features="tokens", store=store), tokens=TOKENS)
+    write_parquet(tmp_path / "a.parquet", found.schema, [found])
+    assert pq.read_table(tmp_path / "a.parquet").equals(found)
+    write_jsonl(tmp_path / "a.jsonl", found.schema, [found])
+    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])["tokens"] == TOKENS.tolist()
+    _, tables = read_jsonl(tmp_path / "a.jsonl")
+    assert pa.concat_tables(tables).equals(found)
+
+
+def test_tokens_in_side_files_leave_their_path() -> None:
+    found = tokens(visioncli.EmbedOptions(features="tokens", store="npz"), tokens_path="x.files/ab/0.npz")
+    assert found.schema.names[-1] == "tokens_path"
+    assert found["tokens_path"].to_pylist() == ["x.files/ab/0.npz", None, "x.files/ab/0.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"features": "dense"}, "unknown features 'dense'; known: pooled, tokens"),
+        ({"store": "npz"}, "unknown store 'npz' for pooled features; known: float32, float16"),
+        ({"features": "tokens", "store": "int8"}, "known: float32, float16, npz"),
+        ({"features": "tokens", "text_column": "t"}, "of pictures alone"),
+        ({"features": "tokens", "normalize": False}, "never normalised"),
+        ({"features": "tokens", "image": False}, "nothing to embed"),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        visioncli.EmbedOptions(**options)
+
+
+def test_a_model_without_tokens_has_no_column_for_them() -> None:
+    with pytest.raises(UsageError, match="m has no token features"):
+        embed.TASK.columns(visioncli.EmbedOptions(features="tokens"), replace(INFO, token_shape=None))
+
+
+def test_another_default_model_answers_tokens() -> None:
+    kinds = [embed.TASK.default_for(visioncli.EmbedOptions(features=name)) for name in ("pooled", "tokens")]
+    assert kinds == ["embed", "features"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.int32(),
+        pa.list_(pa.float32()),
+        pa.list_(pa.float32(), 2),
+        pa.fixed_shape_tensor(pa.float32(), [2, 3]),
+    ],
+)
 def test_a_column_of_nothing_is_a_column_of_nulls(kind: pa.DataType) -> None:
     assert column([None, None], kind).equals(pa.nulls(2, kind))
     assert len(column([], kind)) == 0
@@ -97,6 +177,7 @@ def test_a_pass_through_column_may_have_no_name_of_ours() -> None:
     assert ours <= names
     assert {"labels", "score"} <= reserved_names(classify.TASK, LABELS)
     assert "labels" not in names
+    assert "tokens" in reserved_names(embed.TASK, visioncli.EmbedOptions(features="tokens"))
 
 
 def test_outcomes_come_as_record_batches_in_order() -> None:

@@ -1,7 +1,11 @@
 from pathlib import Path
 
 import checkpoints
+import depth_checkpoints
+import dinov3_checkpoints
+import grounding_dino_checkpoints
 import pytest
+import sam3_checkpoints
 
 import visioncli
 from visioncli.provenance import Checkpoint
@@ -29,6 +33,9 @@ def clip_b32(tmp_path_factory) -> Checkpoint:
     return checkpoints.of(checkpoints.clip(tmp_path_factory.mktemp("b32")))
 
 
+# One for each family of models.FAMILIES, for test_contract
+
+
 @pytest.fixture(scope="session")
 def small_siglip(tmp_path_factory) -> Checkpoint:
     return checkpoints.of(checkpoints.siglip(tmp_path_factory.mktemp("small-siglip"), 64, **SMALL))
@@ -37,6 +44,48 @@ def small_siglip(tmp_path_factory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def small_clip(tmp_path_factory) -> Checkpoint:
     return checkpoints.of(checkpoints.clip(tmp_path_factory.mktemp("small-clip"), **SMALL))
+
+
+@pytest.fixture(scope="session")
+def small_dinov3_vit(tmp_path_factory) -> Checkpoint:
+    directory = tmp_path_factory.mktemp("small-dinov3-vit")
+    dinov3_checkpoints.vit(directory, (80, 64), **dinov3_checkpoints.SMALL_VIT)
+    return checkpoints.of(directory)
+
+
+@pytest.fixture(scope="session")
+def small_dinov3_convnext(tmp_path_factory) -> Checkpoint:
+    directory = tmp_path_factory.mktemp("small-dinov3-convnext")
+    dinov3_checkpoints.convnext(directory, (96, 64), **dinov3_checkpoints.SMALL_CONVNEXT)
+    return checkpoints.of(directory)
+
+
+@pytest.fixture(scope="session")
+def small_sam3(tmp_path_factory) -> Checkpoint:
+    return sam3_checkpoints.sam3(tmp_path_factory.mktemp("small-sam3"))
+
+
+@pytest.fixture(scope="session")
+def small_grounding_dino(tmp_path_factory) -> Checkpoint:
+    made = grounding_dino_checkpoints
+    return checkpoints.of(made.grounding_dino(tmp_path_factory.mktemp("small-gd"), made.SMALL_SIZE, **made.SMALL))
+
+
+@pytest.fixture(scope="session")
+def small_mm_grounding_dino(tmp_path_factory) -> Checkpoint:
+    made = grounding_dino_checkpoints
+    return checkpoints.of(made.mm_grounding_dino(tmp_path_factory.mktemp("small-mm"), made.SMALL_SIZE, **made.SMALL))
+
+
+@pytest.fixture(scope="session")
+def small_depth_anything(tmp_path_factory) -> Checkpoint:
+    small = {"hidden_size": 64, "num_attention_heads": 4}
+    return depth_checkpoints.v2(tmp_path_factory.mktemp("small-depth-anything"), side=70, **small)
+
+
+@pytest.fixture(scope="session")
+def small_depth_anything3(tmp_path_factory) -> Checkpoint:
+    return depth_checkpoints.custom(tmp_path_factory.mktemp("small-da3"), depth_checkpoints.TINY)
 
 
 @pytest.fixture(scope="session")

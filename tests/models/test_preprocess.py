@@ -1,3 +1,4 @@
+import dinov3_oracle
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from visioncli.models.preprocess import WHOLE_PIXELS, Recipe, recipe_from
 
 SIGLIP = {"image_processor_type": "SiglipImageProcessor"}
 CLIP = {"image_processor_type": "CLIPImageProcessor"}
+DINOV3 = {"image_processor_type": "DINOv3ViTImageProcessorFast", "crop_size": None}
 OLD_CLIP = {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "resample": 3}
 
 
@@ -40,8 +42,34 @@ def test_pixels_are_those_of_the_stock_processor(file, family, processor, pictur
         np.testing.assert_array_equal(recipe.apply(picture), theirs(processor, file, picture))
 
 
+@pytest.mark.parametrize(
+    ("file", "size", "mode"),
+    [
+        ({}, (224, 224), "bilinear"),
+        (DINOV3 | {"size": {"height": 256, "width": 256}, "resample": 2}, (256, 256), "bilinear"),
+        (DINOV3 | {"size": {"height": 48, "width": 80}, "resample": 3}, (48, 80), "bicubic"),
+    ],
+)
+def test_floats_are_resized_as_the_definition_says_and_not_rounded(file, size, mode, pictures):
+    recipe = recipe_from(file, "dinov3")
+    mean, std = (np.array(values) for values in (recipe.mean, recipe.std))
+    for picture, truth in zip(pictures, dinov3_oracle.pixels(pictures, size, mode), strict=True):
+        levels = recipe.apply(picture)
+        assert levels.dtype == np.float32
+        normalised = (levels * np.float32(recipe.scale) - mean) / std  # as on the device
+        np.testing.assert_allclose(normalised.transpose(2, 0, 1), truth.numpy(), rtol=0, atol=1e-6)
+
+
+def test_floats_are_cut_out_of_the_centre_as_levels_are(pictures):
+    crop = {"size": {"shortest_edge": 96}, "crop_size": 80, "do_center_crop": True, "resample": 2}
+    for picture in [*pictures, np.full((3, 1111, 3), 7, np.uint8)]:
+        floats, levels = (recipe_from(kind | crop, "dinov3").apply(picture) for kind in (DINOV3, CLIP))
+        assert floats.shape == levels.shape == (80, 80, 3)
+        assert np.abs(floats - levels).max() <= 1  # a level is rounded twice: after each direction
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (1, 5000), (5000, 1), (3, 2), (1, 65_000)])
-@pytest.mark.parametrize("family", ["siglip", "clip"])
+@pytest.mark.parametrize("family", ["siglip", "clip", "dinov3"])
 def test_no_shape_is_too_extreme(family, size):
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
     assert recipe_from({}, family).apply(image).shape == (224, 224, 3)
@@ -61,6 +89,8 @@ def test_what_a_file_leaves_out_is_its_classs_default():
     old = recipe_from(OLD_CLIP, "clip")
     assert old == recipe_from({}, "clip")
     assert (old.mean, old.std) == (tuple(CLIPImageProcessorPil.image_mean), tuple(CLIPImageProcessorPil.image_std))
+    mean, std = dinov3_oracle.MEAN, dinov3_oracle.STD
+    assert recipe_from({}, "dinov3") == Recipe("dinov3", (224, 224), None, 2, third, mean, std, rounded=False)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +104,12 @@ def test_what_a_file_leaves_out_is_its_classs_default():
             "clip",
             "clip/1 shortest 224 crop 200x200 bicubic mean 0.481455,0.457827,0.408211 std 0.26863,0.261303,0.275777",
             (224, 224),
+        ),
+        (
+            DINOV3 | {"size": {"height": 256, "width": 224}},
+            "dinov3",
+            "dinov3/1 resize 256x224 bilinear float mean 0.485,0.456,0.406 std 0.229,0.224,0.225",
+            (256, 224),
         ),
     ],
 )
@@ -92,6 +128,7 @@ def test_a_recipe_has_a_stable_name_and_a_least_size(file, family, name, decode_
         {"size": "large"},
         {"image_mean": [0.5, 0.5]},
         {"image_processor_type": "ViTImageProcessor"},
+        DINOV3 | {"resample": 1},  # torch resizes nothing with a Lanczos filter
     ],
 )
 def test_a_file_that_is_not_understood_is_a_model_error(file):

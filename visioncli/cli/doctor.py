@@ -20,6 +20,8 @@ LIBRARIES = {  # distribution -> what happens without it
     "numpy": "nothing can run",
     "pyarrow": "no table can be written",
     "pillow": "no picture can be decoded",
+    "pycocotools": "no masks as run lengths",
+    "trimesh": "no point clouds",
     "huggingface-hub": "only demo and local directories can be used as --model",
     "hf-xet": "large files come from the hub over plain HTTP, slower",
 }

@@ -19,7 +19,7 @@ from visioncli.models import Predictor
 from visioncli.models.dual_encoder import ImageEncoder, Tower, described, normaliser, patches
 from visioncli.models.preprocess import recipe_from
 from visioncli.models.runtime import Runtime, for_pixels
-from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor
+from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor, tensor_files
 from visioncli.models.zero_shot import EmbedPredictor
 from visioncli.provenance import Checkpoint
 
@@ -33,6 +33,7 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
 
 def encoder(checkpoint: Checkpoint, runtime: Runtime) -> ImageEncoder:
     """Return the tower, not loaded yet. Raises ModelError."""
+    tensor_files(checkpoint)  # refuses what is damaged, missing or a pickle, by name
     network = NETWORKS[read_json(checkpoint, "config.json")["model_type"]](checkpoint)
     recipe = recipe_from(read_preprocessor(checkpoint), "dinov3")
     count = patches(recipe.size, network.patch)

@@ -42,9 +42,9 @@ class Architecture:
 
 
 def _fault(sizes: Architecture) -> str | None:
-    numbers = (sizes.width, sizes.depth, sizes.heads, sizes.features, sizes.patch, sizes.trained_size)
-    if min(*numbers, sizes.process_size, *sizes.out_channels) < 1:
-        return "a size is below 1"
+    numbers = (sizes.width, sizes.depth, sizes.heads, sizes.features, sizes.patch, *sizes.out_channels)
+    if not all(type(each) is int and each > 0 for each in (*numbers, sizes.trained_size, sizes.process_size)):
+        return "a size is no whole number above 0"
     if sizes.width % (4 * sizes.heads):
         return "width / heads must be a multiple of 4"  # two axes, each of pairs
     if len(sizes.out_layers) != 4 or list(sizes.out_layers) != sorted(set(sizes.out_layers)):
@@ -72,33 +72,30 @@ PUBLISHED: dict[str, Architecture] = {
 NESTED = {"da3nested-giant-large": ("da3-giant", "da3metric-large")}  # any-view, and what gives it metres
 
 
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is Depth Anything 3's, which has no `model_type`."""
-    return "model_type" not in config and str(config.get("model_name", "")).lower().startswith("da3")
-
-
 def architectures(config: Mapping[str, Any]) -> tuple[Architecture, ...]:
     """Return the network's sizes; for a nested one those of its two networks.
 
-    A published name takes the table, any other the block BLOCK of config.json. Raises ModelError.
+    A published name takes the table, any other the sizes under BLOCK, or a list of two. Raises ModelError.
     """
     name = str(config.get("model_name", "")).lower().removesuffix("-1.1")  # newer weights for the same network
     if name in NESTED:
         return tuple(PUBLISHED[part] for part in NESTED[name])
     if name in PUBLISHED:
         return (PUBLISHED[name],)
-    sizes = config.get(BLOCK)
-    if not isinstance(sizes, Mapping):
+    blocks = config.get(BLOCK)
+    blocks = blocks if isinstance(blocks, list) else [blocks]
+    if len(blocks) not in (1, 2) or not all(isinstance(block, Mapping) for block in blocks):
         known = ", ".join([*PUBLISHED, *NESTED])
         raise ModelError(f"config.json names the unknown model {name!r}, without its sizes; known: {known}")
-    return (_custom(sizes),)
+    return tuple(_custom(block) for block in blocks)
 
 
 def _custom(sizes: Mapping[str, Any]) -> Architecture:
     unknown = sorted(set(sizes) - {field.name for field in fields(Architecture)})
     if unknown:
         raise ModelError(f"config.json gives the unknown size {unknown[0]!r}")
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in sizes.items()}
     try:
-        return Architecture(**{key: tuple(v) if isinstance(v, list) else v for key, v in sizes.items()})
+        return Architecture(**values)
     except (TypeError, ValueError) as error:
         raise ModelError(f"the sizes in config.json are not understood: {error}") from error

@@ -95,7 +95,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, patches, C) float32."""
-        return self.proj(pixels.to(self.proj.weight.dtype)).flatten(2).transpose(1, 2).float()
+        grid: Tensor = self.proj(pixels.to(self.proj.weight.dtype))
+        return grid.flatten(2).transpose(1, 2).float()
 
 
 class Block(nn.Module):
@@ -110,7 +111,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotation: Rotation | None) -> Tensor:
         x = x + self.ls1(self.attn(self.norm1(x), rotation))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        out: Tensor = x + self.ls2(self.mlp(self.norm2(x)))
+        return out
 
 
 class Attention(nn.Module):

@@ -1,0 +1,53 @@
+"""Write the detector's checkpoint in the file layout of the model hub, whole or not at all."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from checkpoint import write_json, write_sums
+from grounding_start import MEAN, SIDE, STD
+from transformers import BertTokenizer, GroundingDinoForObjectDetection
+
+DETECTOR = Path(__file__).parents[2] / "visioncli" / "models" / "demo" / "grounding_dino"
+CARD = Path(__file__).parent / "grounding_card.md"
+
+# The fields of IDEA-Research/grounding-dino-tiny/preprocessor_config.json, with our size.
+PREPROCESSING = {
+    "do_convert_annotations": True,
+    "do_normalize": True,
+    "do_pad": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "format": "coco_detection",
+    "image_mean": list(MEAN),
+    "image_processor_type": "GroundingDinoImageProcessor",
+    "image_std": list(STD),
+    "processor_class": "GroundingDinoProcessor",
+    "resample": 2,
+    "rescale_factor": 1 / 255,
+    "size": {"height": SIDE, "width": SIDE},
+}
+
+
+def write_files(detector: GroundingDinoForObjectDetection, tokenizer: BertTokenizer, folder: Path) -> None:
+    """Every file of the checkpoint, the weights in float16."""
+    copy.deepcopy(detector).half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "preprocessor_config.json", PREPROCESSING)
+    if CARD.exists():
+        shutil.copyfile(CARD, folder / "README.md")
+
+
+def save_detector(detector: GroundingDinoForObjectDetection, tokenizer: BertTokenizer, out: Path) -> None:
+    """Write beside `out`, then move file by file, the weights last; a reader never sees half a file."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        write_files(detector, tokenizer, Path(folder))
+        write_sums(Path(folder))
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            path.chmod(0o644)
+            os.replace(path, out / path.name)

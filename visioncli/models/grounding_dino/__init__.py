@@ -1,0 +1,57 @@
+"""Grounding DINO (`model_type` grounding-dino, mm-grounding-dino) for `detect`, through transformers' modules.
+
+Sources: the model card IDEA-Research/grounding-dino-tiny; transformers 5.23, models/grounding_dino and
+models/mm_grounding_dino. `pixels` is what the model sees, `detector` asks it, `predictor` reads its answer; texts come
+from `models.phrases`. Knows nothing of files or tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visioncli.errors import ModelError
+from visioncli.models import Predictor
+from visioncli.models.grounding_dino.detector import Detector
+from visioncli.models.grounding_dino.pixels import Sight, sight_from
+from visioncli.models.grounding_dino.predictor import DetectPredictor
+from visioncli.models.phrases import phrases_from
+from visioncli.models.runtime import Runtime, for_pixels
+from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor, tensor_files
+from visioncli.provenance import Checkpoint, ModelInfo
+
+NAMES = {
+    "grounding-dino": "GroundingDino",
+    "mm-grounding-dino": "MMGroundingDino",
+}  # model_type -> transformers' prefix
+
+
+def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, need_text: bool) -> Predictor[Any, Any]:
+    """Return the predictor for detect with the module loaded: picture and text are one network. Raises ModelError."""
+    import transformers
+
+    family = read_json(checkpoint, "config.json")["model_type"]
+    if task != "detect":
+        raise ModelError(f"{checkpoint.id} is a {family} model: it can detect, not {task}")
+    tensor_files(checkpoint)  # refuses what is damaged, missing or a pickle, by name
+    config = parse_config(getattr(transformers, f"{NAMES[family]}Config"), checkpoint)
+    sight = sight_from(read_preprocessor(checkpoint))
+    phrases = phrases_from(checkpoint, config.max_text_len, config.text_config.max_position_embeddings)
+    runtime = for_pixels(runtime, sight.recipe.size[0] * sight.recipe.size[1])
+    architecture = getattr(transformers, f"{NAMES[family]}ForObjectDetection")
+    module = load_module(architecture, config, checkpoint, runtime.device.value, "float32")
+    detector = Detector(module, sight.recipe, runtime.device.value)
+    return DetectPredictor(_described(checkpoint, family, sight, config.d_model, runtime), sight, phrases, detector)
+
+
+def _described(checkpoint: Checkpoint, family: str, sight: Sight, dimension: int, runtime: Runtime) -> ModelInfo:
+    return ModelInfo(
+        id=checkpoint.id,
+        commit=checkpoint.commit,
+        family=family,
+        recipe=sight.name,
+        dimension=dimension,
+        device=runtime.device.value,
+        dtype=runtime.dtype.value,
+        batch_size=runtime.batch_size.value,
+        choices={"device": runtime.device, "dtype": runtime.dtype, "batch_size": runtime.batch_size},
+    )

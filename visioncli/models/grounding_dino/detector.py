@@ -1,0 +1,93 @@
+"""Grounding DINO's network: pixels and texts to places and probabilities, over transformers' module.
+
+The backbone sees a picture once, however many texts are asked; the encoder mixes picture and text, so it runs once a
+text. Lower precisions are torch's autocast over float32 weights, not weights of 16 bits: places would be rounded to
+bfloat16's eight bits then, which is 5 of 1333 pixels. Knows nothing of thresholds, prompts or the original's pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from visioncli.errors import PredictError
+from visioncli.models.dual_encoder import normaliser
+from visioncli.models.phrases import Text
+from visioncli.models.preprocess import Recipe
+
+
+class Detector:
+    """Pixels and texts to places and probabilities."""
+
+    def __init__(self, module: Any, recipe: Recipe, device: str) -> None:
+        self._module = module
+        self._normalise = normaliser(recipe, device)
+        self.device = device
+        for layer in module.model.encoder.layers:
+            layer.fusion_layer.attn.forward = _one_by_one(layer.fusion_layer.attn.forward)
+
+    def ask(self, dtype: str, pixels: Any, texts: Sequence[Text]) -> Any:
+        """(n, h, w, 3) uint8 on the device -> (n, queries, sum of 4 + L over the texts) float32.
+
+        Of each text: center x and y, width and height, in shares of the picture, then the probability of each token.
+        Raises PredictError for pictures too narrow for the model.
+        """
+        import torch
+
+        model, values = self._module.model, self._normalise(pixels)
+        mask = torch.ones(values.shape[0], *values.shape[2:], dtype=torch.long, device=self.device)
+        with torch.autocast(self.device.split(":")[0], getattr(torch, dtype), enabled=dtype != "float32"):
+            features, positions = model.backbone(values, mask)
+            self._refuse_few_places([feature.shape[-2:] for feature, _ in features], values.shape[-2:])
+            with _answering(model.backbone, features, positions):
+                return torch.cat([part for text in texts for part in self._read(values, mask, text)], dim=-1)
+
+    def _read(self, values: Any, mask: Any, text: Text) -> tuple[Any, Any]:
+        import torch
+
+        ids = torch.from_numpy(text.ids).to(self.device).expand(len(values), -1)
+        out = self._module(pixel_values=values, pixel_mask=mask, input_ids=ids)
+        logits = out.logits[..., : len(text.ids)].float()  # the rest is padding
+        # An infinite one has overflowed, and its sigmoid would not tell.
+        return out.pred_boxes.float(), torch.where(logits.isfinite(), logits.sigmoid(), torch.nan)
+
+    def _refuse_few_places(self, maps: list[tuple[int, int]], size: tuple[int, int]) -> None:
+        """Raise PredictError where there are fewer places to look at than the queries take."""
+        config = self._module.config
+        for _ in range(config.num_feature_levels - len(maps)):
+            maps.append(((maps[-1][0] + 1) // 2, (maps[-1][1] + 1) // 2))  # a convolution of stride 2
+        places = sum(height * width for height, width in maps)
+        if config.two_stage and places < config.num_queries:
+            raise PredictError(
+                "preprocess_failed",
+                f"the picture is so narrow, {size[0]}x{size[1]} as the model sees it, that it has {places} places, "
+                f"less than the model's {config.num_queries} queries",
+            )
+
+
+def _one_by_one(attention: Callable[..., Any]) -> Callable[..., Any]:
+    """Return transformers' attention between picture and text, asked for one picture after the other.
+
+    It subtracts the greatest logit of the whole batch, so that a neighbour would change how a picture's are rounded.
+    """
+    import torch
+
+    def attend(vision: Any, text: Any, **masks: Any) -> Any:
+        rows = range(len(vision))
+        found = [
+            attention(vision[i : i + 1], text[i : i + 1], **{k: m[i : i + 1] for k, m in masks.items()}) for i in rows
+        ]
+        return tuple(tuple(map(torch.cat, zip(*pairs, strict=True))) for pairs in zip(*found, strict=True))
+
+    return attend
+
+
+@contextmanager
+def _answering(backbone: Any, features: Any, positions: Any) -> Iterator[None]:
+    """Let the backbone answer what it has answered: it knows nothing of texts, and there may be several."""
+    backbone.forward = lambda *_: (features, list(positions))  # the model adds to the positions
+    try:
+        yield
+    finally:
+        del backbone.forward
