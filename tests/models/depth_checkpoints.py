@@ -20,10 +20,14 @@ from safetensors.torch import save_file
 from visioncli.models.depth_anything3.architecture import Architecture
 from visioncli.models.depth_anything3.weights import NOT_NEEDED
 from visioncli.provenance import Checkpoint
+from visioncli.samples import Facts, ImageRef, Sample
+from visioncli.tasks.depth import DepthMap, DepthOptions
 
 TINY = Architecture(64, 6, 4, (2, 3, 4, 5), 16, (8, 16, 16, 24), 2, trained_size=70, process_size=84)
 TINY_MONO = Architecture(64, 4, 4, (0, 1, 2, 3), 16, (8, 16, 16, 24), trained_size=70, process_size=84)
 TINY_METRIC = Architecture(64, 4, 4, (0, 1, 2, 3), 16, (8, 16, 16, 24), metric=True, trained_size=70, process_size=84)
+
+AT_MODEL = DepthOptions(size="model")
 
 
 def loud(module: Any, seed: int = 0) -> Any:
@@ -90,6 +94,12 @@ def custom(directory: Path, *parts: Architecture) -> Checkpoint:
     return save(directory, config, loud(build(parts)).state_dict())
 
 
+def tiny(tmp_path_factory: Any) -> dict[str, Checkpoint]:
+    """A small checkpoint of each kind."""
+    parts = {"any_view": [TINY], "mono": [TINY_MONO], "metric": [TINY_METRIC], "nested": [TINY, TINY_METRIC]}
+    return {kind: custom(tmp_path_factory.mktemp(kind), *sizes) for kind, sizes in parts.items()}
+
+
 def v2(directory: Path, kind: str = "relative", side: int = 518, **small: Any) -> Checkpoint:
     """A Depth Anything V2 Small in transformers' layout; `small` shrinks its backbone."""
     from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessorPil
@@ -121,3 +131,19 @@ def scene(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = Image.fromarray(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8))
     shapes = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
     return np.clip(shapes + rng.integers(-30, 30, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def sample(image: NDArray[np.uint8], extra: dict[str, object] | None = None, exif: Any = None) -> Sample:
+    return Sample(ImageRef(0, "0", None, extra or {}), Facts(size=image.shape[:2], exif=exif), image)
+
+
+def answers(predictor: Any, samples: list[Sample], options: DepthOptions = AT_MODEL) -> list[DepthMap]:
+    """One answer a sample; each shape's pictures in one forward."""
+    inputs = [predictor.preprocess(each, options) for each in samples]
+    keys = [predictor.batch_key(options, row) for row in inputs]
+    found: dict[int, DepthMap] = {}
+    for key in dict.fromkeys(keys):
+        which = [i for i, each in enumerate(keys) if each == key]
+        outputs = predictor.forward([inputs[i] for i in which], options)
+        found |= dict(zip(which, predictor.postprocess(outputs, [samples[i] for i in which], options), strict=True))
+    return [found[i] for i in range(len(samples))]

@@ -59,7 +59,7 @@ SHALLOW: dict[str, Any] = {  # facebook/sam3 as it is, but for the layers
 }  # fmt: skip
 
 
-def sam3(directory: Path, config: dict[str, Any] = SMALL, loudness: float = 1.5) -> Checkpoint:
+def sam3(directory: Path, config: dict[str, Any] = SMALL, loudness: float = 1) -> Checkpoint:
     """A whole checkpoint in the hub's layout; `config` is config.json's content, but for its `model_type`."""
     module = loud(config, loudness)
     module.save_pretrained(directory)
@@ -69,7 +69,7 @@ def sam3(directory: Path, config: dict[str, Any] = SMALL, loudness: float = 1.5)
     return checkpoints.of(directory)
 
 
-def loud(config: dict[str, Any], loudness: float = 1.5) -> Any:
+def loud(config: dict[str, Any], loudness: float = 1) -> Any:
     """The module that `config` describes, every weight drawn anew."""
     from transformers import Sam3Config, Sam3Model
     from transformers.initialization import no_init_weights
@@ -89,12 +89,24 @@ def _fill(name: str, weight: torch.Tensor, loudness: float) -> None:
     elif "embedding" in name or name.endswith(("_embed.weight", "_token.weight", "reference_points.weight")):
         weight.normal_(0, 1)
     else:
-        louder = 2 if "dot_product" in name else 1  # so that the scores of one picture's queries differ
-        weight.normal_(0, louder * loudness * weight[0].numel() ** -0.5)
+        weight.normal_(0, QUIETER.get(_kind(name), 1) * loudness * weight[0].numel() ** -0.5)
     if name.endswith("presence_head.layer3.bias"):
-        weight.fill_(1)  # so that most prompts are there, each a little differently
-    if name.endswith("presence_head.layer3.weight"):
-        weight.mul_(0.3)
+        weight.fill_(1)  # most prompts are there, each a little differently
+
+
+QUIETER = {  # shares of the loudness, so that queries stay different and most prompts are there
+    "decoder attention": 0.3,
+    "presence": 0.3,
+    "scores": 2,
+}
+
+
+def _kind(name: str) -> str:
+    if "dot_product" in name:
+        return "scores"
+    if "presence_head.layer3" in name:
+        return "presence"
+    return "decoder attention" if "detr_decoder" in name and "o_proj" in name else ""
 
 
 def as_video(checkpoint: Checkpoint, directory: Path) -> Checkpoint:

@@ -6,6 +6,7 @@ import depth_checkpoints as made
 import numpy as np
 import pytest
 import torch
+from depth_checkpoints import answers, sample
 from PIL import Image
 
 from visioncli import models
@@ -13,16 +14,11 @@ from visioncli.errors import ModelError, PredictError, UsageError
 from visioncli.models.depth_anything import inverse, recipe_from
 from visioncli.models.runtime import RuntimeRequest
 from visioncli.models.weights import read_preprocessor
-from visioncli.samples import Facts, ImageRef, Sample
 from visioncli.tasks.depth import DepthOptions
 
 CPU = RuntimeRequest("cpu", "float32")
 TINY = {"hidden_size": 96, "num_attention_heads": 4, "side": 84}
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-
-
-def sample(image):
-    return Sample(ImageRef(0, "0", None), Facts(size=image.shape[:2]), image)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +51,7 @@ def truth(checkpoint, image):
 
 
 def answer(predictor, image, options=None):
-    row = sample(image)
-    options = options or DepthOptions()
-    outputs = predictor.forward([predictor.preprocess(row, options)], options)
-    return predictor.postprocess(outputs, [row], options)[0]
+    return answers(predictor, [sample(image)], options or DepthOptions())[0]
 
 
 def test_the_real_model_gives_transformers_disparity(small):

@@ -1,4 +1,4 @@
-"""Depth Anything 3 against the original modules, with random weights; and against truths known by construction."""
+"""Depth Anything 3's networks against the original modules, with random weights, and what a checkpoint must be."""
 
 from dataclasses import replace
 
@@ -6,38 +6,21 @@ import depth_checkpoints as made
 import numpy as np
 import pytest
 import torch
+from depth_checkpoints import AT_MODEL, answers, sample
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 from visioncli import models
-from visioncli.errors import ModelError, PredictError, UsageError
+from visioncli.errors import ModelError, PredictError
 from visioncli.models.depth_anything3.architecture import PUBLISHED, Architecture, architectures
 from visioncli.models.depth_anything3.backbone import Backbone
-from visioncli.models.depth_anything3.depths import Maps, exif_focal, metric, mono, nested
+from visioncli.models.depth_anything3.depths import Maps, mono, nested
 from visioncli.models.depth_anything3.network import build
-from visioncli.models.depth_anything3.pixels import Recipe, resized
 from visioncli.models.runtime import RuntimeRequest
-from visioncli.samples import Facts, ImageRef, Sample
+from visioncli.samples import Facts
 from visioncli.tasks.depth import DepthOptions
 
 CPU = RuntimeRequest("cpu", "float32")
-AT_MODEL = DepthOptions(size="model")
-
-
-def sample(image, extra=None, exif=None):
-    return Sample(ImageRef(0, "0", None, extra or {}), Facts(size=image.shape[:2], exif=exif), image)
-
-
-def answers(predictor, samples, options=AT_MODEL):
-    """One answer a sample; each shape's pictures in one forward."""
-    inputs = [predictor.preprocess(each, options) for each in samples]
-    found = {}
-    for key in dict.fromkeys(predictor.batch_key(options, row) for row in inputs):
-        which = [i for i, row in enumerate(inputs) if predictor.batch_key(options, row) == key]
-        outputs = predictor.forward([inputs[i] for i in which], options)
-        results = predictor.postprocess(outputs, [samples[i] for i in which], options)
-        found |= dict(zip(which, results, strict=True))
-    return [found[i] for i in range(len(samples))]
 
 
 def close(ours, theirs, tolerance=1e-5):
@@ -140,9 +123,7 @@ def test_a_picture_gives_the_originals_depth_at_both_sizes(small):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    kinds = {"any_view": [made.TINY], "mono": [made.TINY_MONO], "metric": [made.TINY_METRIC]}
-    kinds["nested"] = [made.TINY, made.TINY_METRIC]
-    return {kind: made.custom(tmp_path_factory.mktemp(kind), *parts) for kind, parts in kinds.items()}
+    return made.tiny(tmp_path_factory)
 
 
 @pytest.mark.parametrize("kind", ["any_view", "mono", "metric", "nested"])
@@ -182,112 +163,6 @@ def test_any_shape_of_picture_has_a_depth_for_each_pixel(tiny, size):
     assert found.depth.shape == found.confidence.shape == found.sky.shape == size
     assert np.isfinite(found.depth).all()
     assert (found.depth.dtype, found.sky.dtype) == (np.float32, bool)
-
-
-SIZES = {  # by the definition: longest side to 504, then the nearest multiples of 14, ties upwards
-    (480, 640): (378, 504), (640, 480): (504, 378), (1080, 1920): (280, 504), (100, 100): (504, 504),
-    (505, 504): (504, 504), (504, 371): (504, 378), (504, 370): (504, 364), (3, 504): (14, 504),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_the_longest_side_is_504_and_both_are_whole_patches(size):
-    assert Recipe(504, 14).sizes(size)[1] == SIZES[size]
-
-
-@pytest.mark.parametrize("size", [(10, 12), (7, 5), (13, 17), (1, 1), (20, 24)])
-def test_shrinking_averages_exact_areas(size):
-    image = made.scene(20, 24)
-    spread = image.repeat(size[0], axis=0).repeat(size[1], axis=1).astype(float)  # a pixel is size[0] x size[1] now
-    truth = spread.reshape(size[0], 20, size[1], 24, 3).mean(axis=(1, 3))
-    assert np.abs(resized(image, size) - truth).max() < 0.501
-
-
-@pytest.mark.parametrize("size", [(21, 24), (40, 50), (19, 25), (61, 23)])
-def test_growing_is_torchs_bicubic(size):
-    image = made.scene(20, 24)
-    grid = torch.from_numpy(image).permute(2, 0, 1)[None].double()
-    truth = interpolate(grid, size, mode="bicubic")[0].permute(1, 2, 0).clamp(0, 255).numpy()
-    assert np.abs(resized(image, size) - truth).max() < 0.501
-
-
-def test_the_sky_is_put_behind_nearly_all_else():
-    depth = np.linspace(1, 10, 200, dtype=np.float32).reshape(10, 20)
-    sky = np.zeros((10, 20), np.float32)
-    sky[:3] = 0.3
-    found = mono(Maps(depth, sky=sky), None)
-    assert (found.sky == (sky > 0)).all()
-    np.testing.assert_allclose(found.depth[:3], np.quantile(depth[3:], 0.99), rtol=1e-6)
-    np.testing.assert_array_equal(found.depth[3:], depth[3:])
-
-
-@pytest.mark.parametrize("pixels", [0, 10, 190, 200])
-def test_a_sky_of_nearly_nothing_or_nearly_all_changes_nothing(pixels):
-    depth = np.linspace(1, 10, 200, dtype=np.float32).reshape(10, 20)
-    sky = (np.arange(200) < pixels).astype(np.float32).reshape(10, 20)
-    np.testing.assert_array_equal(mono(Maps(depth, sky=sky), None).depth, depth)
-
-
-def test_metres_are_in_proportion_to_the_focal_length():
-    maps = Maps(np.full((4, 6), 5, np.float32), sky=np.zeros((4, 6), np.float32))
-    found = metric(maps, (500.0, 700.0))
-    np.testing.assert_allclose(found.depth, 5 * 600 / 300)  # the model card: focal * depth / 300
-    np.testing.assert_array_equal(found.intrinsics, [[500, 0, 3], [0, 700, 2], [0, 0, 1]])
-    assert found.metric
-
-
-GIVEN = [  # options, the row's columns, its EXIF; the focal length that counts, in pixels of the original
-    (DepthOptions(focal_px=600), {}, None, 600),
-    (DepthOptions(focal_px=600), {}, {"focal_length_35mm": 20}, 600),
-    (DepthOptions(focal_column="f"), {"f": "450.5"}, None, 450.5),
-    (DepthOptions(focal_column="f"), {"f": 450}, {"focal_length_35mm": 20}, 450),
-    (DepthOptions(focal_column="f"), {"f": " "}, {"focal_length_35mm": 36}, 150.0 * 36 / 43.2666153),
-    (DepthOptions(), {}, {"focal_length_35mm": 26.0}, 150.0 * 26 / 43.2666153),
-    (DepthOptions(focal_column="f"), {"f": None}, {"focal_length_35mm": 0}, None),
-    (DepthOptions(), {}, {"focal_length_mm": 4.2}, None),
-    (DepthOptions(), {}, None, None),
-]
-
-
-@pytest.mark.parametrize(("options", "extra", "exif", "focal"), GIVEN)
-def test_a_metric_model_takes_the_focal_length_that_is_known(tiny, options, extra, exif, focal):
-    predictor = models.load(tiny["metric"], "depth", CPU)
-    image = made.scene(90, 120)  # seen as 70 x 84 (63 x 84, then whole patches); the diagonal is 150
-    (plain,) = answers(predictor, [sample(image)])
-    (found,) = answers(predictor, [sample(image, extra, exif)], replace(options, size="model"))
-    assert found.metric == (focal is not None)
-    assert plain.metric is False
-    factor = 1 if focal is None else focal * (84 / 120 + 70 / 90) / 2 / 300
-    np.testing.assert_allclose(found.depth, plain.depth * factor, rtol=1e-5)
-
-
-def test_a_given_focal_length_replaces_the_one_that_a_nested_model_estimates(tiny):
-    predictor = models.load(tiny["nested"], "depth", CPU)
-    row = sample(made.scene(84, 84))
-    one, two = (answers(predictor, [row], DepthOptions(focal_px=focal))[0] for focal in (100, 300))
-    assert one.metric and two.metric
-    np.testing.assert_allclose(two.depth, 3 * one.depth, rtol=1e-5)
-    np.testing.assert_allclose(two.intrinsics[0], [300, 0, 42])
-
-
-@pytest.mark.parametrize("cell", ["wide", "-3", 0, "nan", "inf", True])
-def test_a_cell_that_is_no_focal_length_fails_its_row(tiny, cell):
-    predictor = models.load(tiny["metric"], "depth", CPU)
-    with pytest.raises(PredictError, match="no focal length") as caught:
-        predictor.preprocess(sample(made.scene(20, 20), {"f": cell}), DepthOptions(focal_column="f"))
-    assert caught.value.code == "preprocess_failed"
-
-
-@pytest.mark.parametrize("kind", ["any_view", "mono"])
-@pytest.mark.parametrize("options", [DepthOptions(focal_px=500), DepthOptions(focal_column="f")])
-def test_a_focal_length_that_would_change_nothing_is_refused(tiny, kind, options):
-    with pytest.raises(UsageError, match="a focal length changes nothing"):
-        models.load(tiny[kind], "depth", CPU).check(options)
-
-
-def test_a_focal_length_of_35_mm_film_is_in_proportion_to_the_diagonal():
-    assert exif_focal({"focal_length_35mm": 50}, (2400, 3600)) == pytest.approx(5000)  # 3600 px are 36 mm
-    assert exif_focal({"focal_length_35mm": "50"}, (2400, 3600)) is None
 
 
 CHANGES = [  # of the tensors; what is said
