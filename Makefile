@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint accuracy bench completions sample-data clean
+# Whose modules ours are run beside. Without their dependencies: depth-anything-3 asks for numpy < 2, xformers and open3d.
+ORIGINALS := depth-anything-3 einops omegaconf addict
+
+.PHONY: demo test parity lint accuracy bench completions sample-data clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python sample_data/demo.py
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest
+
+parity: $(VENV)/.tests  ## ours beside transformers' and the original modules, random weights at real sizes
+	$(BIN)/python -m pytest tests/models
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff format --check visioncli tests sample_data
@@ -35,6 +41,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 
 $(VENV)/.tests: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --ignore-requires-python $(ORIGINALS)
 	touch $@
 
 clean:

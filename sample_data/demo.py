@@ -1,4 +1,4 @@
-"""`make demo`: the two commands of README on the sample data with the bundled model, and a look at what they found."""
+"""`make demo`: the commands of README on the sample data with the bundled models, and a look at what they found."""
 
 from __future__ import annotations
 
@@ -36,6 +36,17 @@ def show(labels: Path, rows: int) -> None:
     )
 
 
+def ask_scenes(common: list[str]) -> None:
+    """Masks, boxes and depth of the scenes; drawings to look at in demo/seen_*."""
+    scenes, prompts = str(HERE / "scenes"), ["--prompts", f"@{HERE / 'labels.txt'}"]
+    for task in ("segment", "detect"):
+        drawn = ["--overlay", str(OUT / f"seen_{task}")]
+        visioncli(task, scenes, *prompts, *drawn, *common, str(OUT / f"{task}.parquet"))
+        objects = pq.read_table(OUT / f"{task}.parquet")["objects"].to_pylist()
+        print(f"{task}: {sum(map(len, objects))} objects in {len(objects)} scenes, drawn in {OUT / f'seen_{task}'}")
+    visioncli("depth", scenes, "--export", "png16,preview", *common, str(OUT / "depth.parquet"))
+
+
 def main() -> None:
     labels, embeddings = OUT / "labels.parquet", OUT / "embeddings.parquet"
     OUT.mkdir(exist_ok=True)
@@ -45,6 +56,7 @@ def main() -> None:
     visioncli("classify", str(HERE / "catalog.csv"), "--labels", names, *template, *common, str(labels))
     visioncli("embed", str(HERE / "images"), *common, str(embeddings))
     show(labels, rows=12)
+    ask_scenes(common)
     schema = pq.read_schema(embeddings)
     print(f"{embeddings}: {pq.read_metadata(embeddings).num_rows} rows, embedding: {schema.field('embedding').type}")
 

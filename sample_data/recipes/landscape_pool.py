@@ -3,7 +3,7 @@
 Each is rendered at a random size and shape, often saved as JPEG and read back, then squashed to a square; the truth is
 squashed with it. Knows nothing about models.
 
-Usage: python landscape_pool.py FOLDER [--side 128] [--train 24000] [--tune 1000]
+Usage: python landscape_pool.py FOLDER [--side 128] [--train 16000] [--tune 1000]
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pool import through_jpeg
 from scenes import Pixels
+
+Fractions = NDArray[np.float32]  # (4,) x0 y0 x1 y1, fractions of the picture
+Told = tuple[list[int], list[Fractions], list[float]]  # concepts, boxes and distances of one landscape's things
 
 SHORTER, LONGER = (112, 176), (1.0, 1.6)  # pixels; times the shorter side
 
@@ -70,33 +73,28 @@ def nearest(shape: Size, size: Size) -> tuple[NDArray[np.int64], NDArray[np.int6
     return rows[:, None], columns
 
 
-def render_one(seed: int, side: int, concepts: Sequence[int] | None = None) -> Landscape:
-    """The landscape of this seed, squashed; its boxes and camera stay in pixels of the picture before."""
+def render_one(seed: int, side: int, concepts: Sequence[int] | None = None) -> tuple[Landscape, list[Fractions]]:
+    """The landscape of this seed, squashed, and its boxes; in itself they stay in pixels of the picture before."""
     rng = np.random.default_rng([seed, 21])
     size = draw_size(rng)
     full = render_landscape(seed, size, concepts)
     take = nearest((side, side), size)
     pixels = squash(worn(rng, full.pixels), side, rng)
-    return Landscape(pixels, full.depth[take], full.instances[take], full.things, full.camera)
+    scale = np.array([size[1], size[0]] * 2, np.float32)
+    boxes = [np.array(thing.box, np.float32) / scale for thing in full.things]
+    return Landscape(pixels, full.depth[take], full.instances[take], full.things, full.camera), boxes
 
 
-def fractions(seed: int, landscape: Landscape) -> list[NDArray[np.float32]]:
-    """The boxes of its things, (4,) each, as fractions of the picture."""
-    height, width = draw_size(np.random.default_rng([seed, 21]))
-    scale = np.array([width, height, width, height], np.float32)
-    return [np.array(thing.box, np.float32) / scale for thing in landscape.things]
-
-
-def save_part(folder: Path, side: int, concepts: Sequence[int] | None, seeds: Sequence[int], first: int) -> list[tuple]:
-    """Render `seeds` into the folder's arrays from row `first`; concepts, boxes, distances of each landscape."""
+def save_part(folder: Path, side: int, concepts: Sequence[int] | None, seeds: Sequence[int], first: int) -> list[Told]:
+    """Render `seeds` into the folder's arrays from row `first`; what stands in each landscape."""
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ("pixels", "instances", "depth")}
-    rows = []
+    told = []
     for row, seed in enumerate(seeds, first):
-        one = render_one(seed, side, concepts)
+        one, boxes = render_one(seed, side, concepts)
         for name, array in arrays.items():
             array[row] = getattr(one, name)
-        rows.append(([t.concept for t in one.things], fractions(seed, one), [t.distance for t in one.things]))
-    return rows
+        told.append(([thing.concept for thing in one.things], boxes, [thing.distance for thing in one.things]))
+    return told
 
 
 def render_pool(
@@ -129,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=128)
-    parser.add_argument("--train", type=int, default=24_000)
+    parser.add_argument("--train", type=int, default=16_000)
     parser.add_argument("--tune", type=int, default=1_000)
     flags = parser.parse_args()
     for split, count in (("train", flags.train), ("tune", flags.tune)):

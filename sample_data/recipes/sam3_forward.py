@@ -40,7 +40,9 @@ def read_words(model: Sam3Model, tokenizer: PreTrainedTokenizerFast, texts: list
     return Words(features, tokens.attention_mask.bool())
 
 
-def decode(model: Sam3Model, encoded: Tensor, places: Tensor, words: Words, shape: Tensor) -> tuple[list[Layer], Tensor]:
+def decode(
+    model: Sam3Model, encoded: Tensor, places: Tensor, words: Words, shape: Tensor
+) -> tuple[list[Layer], Tensor]:
     """Every layer's answers and the last one's queries (N, Q, WIDTH)."""
     out = model.detr_decoder(encoded, words.features, places, words.mask, shape)
     queries = out.intermediate_hidden_states
@@ -59,6 +61,10 @@ def answer(model: Sam3Model, seen: Sam3VisionEncoderOutput, words: Words, masked
     encoded = encoder.last_hidden_state
     layers, queries = decode(model, encoded, encoder.pos_embeds_flattened, words, encoder.spatial_shapes)
     drawn = model.mask_decoder(
-        queries[masked], [level[masked] for level in levels], encoded[masked], words.features[masked], words.mask[masked]
+        queries[masked],
+        [level[masked] for level in levels],
+        encoded[masked],
+        words.features[masked],
+        words.mask[masked],
     )
     return Answers(layers, encoded, drawn.pred_masks, drawn.semantic_seg.squeeze(1))

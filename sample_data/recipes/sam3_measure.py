@@ -83,7 +83,9 @@ def enlarge(logits: Tensor, size: tuple[int, int]) -> Masks:
 
 
 @torch.inference_mode()
-def find(model: Sam3Model, tokenizer: PreTrainedTokenizerBase, image: Tensor, prompts: list[str], size: tuple[int, int]) -> list[Masks]:
+def find(
+    model: Sam3Model, tokenizer: PreTrainedTokenizerBase, image: Tensor, prompts: list[str], size: tuple[int, int]
+) -> list[Masks]:
     """The masks found for each prompt at `size`; the image is (3, 128, 128)."""
     words = tokenizer(prompts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     seen = model.get_vision_features(image[None])
@@ -114,7 +116,9 @@ def count(tally: Tally, asked: list[int], found: list[Masks], truth: Truth) -> N
         tally.ious += pair(ious(masks, np.stack(mine)))
 
 
-def measure_pool(model: Sam3Model, tokenizer: PreTrainedTokenizerBase, pool: Landscapes, number: int) -> dict[str, float]:
+def measure_pool(
+    model: Sam3Model, tokenizer: PreTrainedTokenizerBase, pool: Landscapes, number: int
+) -> dict[str, float]:
     """The figures on the first `number` landscapes of a pool, at the pool's size."""
     tally = Tally()
     for row in range(number):

@@ -91,7 +91,10 @@ def take_tower(model: Sam3Model, siglip: Path) -> None:
     target.layer_norm.weight.fill_(TYPICAL)
     names = {"self_attn": "attention", "out_proj": "o_proj"}
     for theirs, ours in zip(source.encoder.layers, target.layers, strict=True):
-        renamed = {".".join(names.get(part, part) for part in key.split(".")): value for key, value in theirs.state_dict().items()}
+        renamed = {
+            ".".join(names.get(part, part) for part in key.split(".")): value
+            for key, value in theirs.state_dict().items()
+        }
         ours.load_state_dict(renamed)
 
 
@@ -156,7 +159,13 @@ def calm_neck(model: Sam3Model) -> None:
 def build_model(vocabulary: int, start: int, end: int, siglip: Path) -> Sam3Model:
     """The model before its training."""
     model = Sam3Model(make_config(vocabulary, start, end))
-    for part in (model.detr_encoder, model.detr_decoder, model.mask_decoder, model.dot_product_scoring, model.vision_encoder.neck):
+    for part in (
+        model.detr_encoder,
+        model.detr_decoder,
+        model.mask_decoder,
+        model.dot_product_scoring,
+        model.vision_encoder.neck,
+    ):
         loud(part)
     take_tower(model, siglip)
     nn.init.normal_(model.text_encoder.text_model.embeddings.token_embedding.weight, std=0.5)

@@ -2,13 +2,13 @@
 
 Rounds, each with its own rise and fall of the learning rate, the later ones from the files of the one before:
 
-1. the backbone, the encoder and the words alone, with the dense loss of `grounding_dense`, all 75 concepts asked of
-   every picture; the decoder neither runs nor learns;
-2. the whole stock model, its decoder warmed by `grounding_start.warm_decoder`, with the dense loss and the loss of
+1. and 2. the backbone, the encoder and the words alone, with the dense loss of `grounding_dense`, all 75 concepts asked
+   of every picture; the decoder neither runs nor learns;
+3. the whole stock model, its decoder warmed by `grounding_start.warm_decoder`, with the dense loss and the loss of
    `grounding_losses`, each picture asked for its own choice of concepts;
-3. the same with the backbone's batch norms frozen, as they stay in the checkpoint, at a low rate.
+4. the same with the backbone's batch norms frozen, as they stay in the checkpoint, at a low rate.
 
-Usage: python train_grounding_dino.py POOL [--round 1|2|3] [--start DIR] [--out DIR]
+Usage: python train_grounding_dino.py POOL [--round N] [--start DIR] [--out DIR]
 POOL is the folder `landscape_pool.py` wrote.
 """
 
@@ -44,19 +44,21 @@ class Recipe:
     steps: int
     peak: float  # learning rate
     whole: bool  # with the decoder
+    seed: int
+    warm: bool = False  # the decoder starts from what the encoder has learnt
     live: bool = True  # batch norms learn
     batch: int = 16
     floor: float = 1e-5
     warmup: int = 100  # steps
     decay: float = 0.02  # weight decay, on matrices only
     clip: float = 5.0  # of the gradient's norm
-    seed: int = 7
 
 
 ROUNDS = (
-    Recipe(steps=2_000, peak=1.5e-3, whole=False),
-    Recipe(steps=1_500, peak=8e-4, whole=True, seed=8),
-    Recipe(steps=800, peak=1e-4, whole=True, live=False, seed=9),
+    Recipe(steps=2_000, peak=1.5e-3, whole=False, seed=7),
+    Recipe(steps=1_500, peak=1.2e-3, whole=False, seed=8),
+    Recipe(steps=2_000, peak=8e-4, whole=True, warm=True, seed=9),
+    Recipe(steps=400, peak=1e-4, whole=True, live=False, seed=10),
 )
 SLOW = ("sampling_offsets", "reference_points_head")  # a tenth of the rate, as in Deformable DETR
 ALL_SHARE = 0.25  # of the batches ask for every concept
@@ -194,12 +196,12 @@ def first_detector(recipe: Recipe, start: Path | None) -> GroundingDinoForObject
     return GroundingDinoForObjectDetection.from_pretrained(start, local_files_only=True).float()
 
 
-def train(recipe: Recipe, pool: Landscapes, out: Path, start: Path | None = None, warm: bool = False) -> None:
+def train(recipe: Recipe, pool: Landscapes, out: Path, start: Path | None = None) -> None:
     """Train one round and write the checkpoint to `out`, also on the way: a broken run leaves one."""
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
     detector = first_detector(recipe, start)
-    if warm:
+    if recipe.warm:
         warm_decoder(detector)
     if recipe.live:
         unfreeze_statistics(detector)
@@ -213,15 +215,15 @@ def main() -> None:
     """Read the flags and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=Path)
-    parser.add_argument("--round", type=int, choices=(1, 2, 3), help="this round alone; all but the first need --start")
+    parser.add_argument("--round", type=int, choices=range(1, len(ROUNDS) + 1), help="this round alone; all but the first need --start")
     parser.add_argument("--start", type=Path, help="the checkpoint a single round starts from")
     parser.add_argument("--out", type=Path, default=DETECTOR)
     flags = parser.parse_args()
     torch.set_num_threads(1)
     pool = load_pool(flags.pool / "train")
-    for number in [flags.round] if flags.round else [1, 2, 3]:
+    for number in [flags.round] if flags.round else range(1, len(ROUNDS) + 1):
         start = flags.start if flags.round else (flags.out if number > 1 else None)
-        train(ROUNDS[number - 1], pool, flags.out, start, warm=number == 2)
+        train(ROUNDS[number - 1], pool, flags.out, start)
 
 
 if __name__ == "__main__":

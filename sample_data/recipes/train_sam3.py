@@ -56,7 +56,7 @@ class Recipe:
 
 STAGES = (
     Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
-    Recipe(steps=2_000, batch=16, peak=1e-3, tower=0.3, prompts=3, seed=8),
+    Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8),
 )
 
 
@@ -78,11 +78,15 @@ def make_optimizer(model: Sam3Model, beside: nn.Module, recipe: Recipe) -> torch
 
 
 class WholeQuestions(nn.Module):
-    """The losses of the second stage; one head beside them, thrown away, asks each token whether the prompt means it."""
+    """The losses of the second stage; one head beside them, thrown away, asks each token whether the prompt means it.
+
+    The towers' questions are asked on: they teach all the concepts of a picture at once, three prompts only those.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.meant = nn.Linear(WIDTH, 1)
+        self.towers = TowerQuestions()
 
     def forward(self, answers: Answers, anchors: Tensor, batch: Batch, asked: Asked) -> Losses:
         """All losses of one batch; queries answer in every layer for the things they are paired with in the last."""
@@ -109,20 +113,20 @@ class Course:
 
     model: Sam3Model
     tokenizer: PreTrainedTokenizerFast
-    questions: nn.Module
+    questions: TowerQuestions | WholeQuestions
     pool: Landscapes
     recipe: Recipe
 
     def losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
         """The losses of one batch."""
         seen = self.model.vision_encoder(batch.images)
-        if not self.recipe.prompts:
-            texts = [word_prompt(rng, concept) for concept in range(len(CONCEPTS))]
-            return self.questions(seen, read_words(self.model, self.tokenizer, texts), batch)
+        every = read_words(self.model, self.tokenizer, [word_prompt(rng, concept) for concept in range(len(CONCEPTS))])
+        if isinstance(self.questions, TowerQuestions):
+            return self.questions(seen, every, batch)
         asked = ask(rng, batch, self.recipe.prompts)
         answers = answer(self.model, seen, read_words(self.model, self.tokenizer, asked.texts), asked.present)
         anchors = self.model.detr_decoder.reference_points.weight.detach().sigmoid()[:, :2]
-        return self.questions(answers, anchors, batch, asked)
+        return self.questions(answers, anchors, batch, asked) | self.questions.towers(seen, every, batch)
 
     def run(self) -> Iterator[int]:
         """Train, and hand over the number of steps done each `check_every` steps and at the end."""
@@ -146,14 +150,13 @@ class Course:
 @torch.no_grad()
 def check(course: Course, tune: Landscapes) -> dict[str, float]:
     """The figures of a stage on the tune split."""
-    course.model.eval()
-    if course.recipe.prompts:
-        figures = measure_pool(course.model, course.tokenizer, tune, TUNED)
-    else:
-        batch = make_batch(tune, np.arange(TUNED), plain=True)
-        words = read_words(course.model, course.tokenizer, list(CONCEPTS))
-        figures = {"right": course.questions.right(course.model.vision_encoder(batch.images), words, batch)}
-    course.model.train()
+    model, questions = course.model.eval(), course.questions
+    towers = questions if isinstance(questions, TowerQuestions) else questions.towers
+    batch, words = make_batch(tune, np.arange(TUNED), plain=True), read_words(model, course.tokenizer, list(CONCEPTS))
+    figures = {"right": round(towers.right(model.vision_encoder(batch.images), words, batch), 4)}
+    if questions is not towers:
+        figures |= measure_pool(model, course.tokenizer, tune, TUNED)
+    model.train()
     return figures
 
 

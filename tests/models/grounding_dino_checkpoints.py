@@ -79,6 +79,7 @@ def _saved(architecture: Any, config: Any, directory: Path, size: dict[str, int]
     torch.manual_seed(4)
     with no_init_weights():
         module = architecture(config).eval()
+    module.tie_weights()
     with torch.no_grad():
         for name, weight in module.named_parameters():
             _fill(name, weight)

@@ -64,7 +64,9 @@ def sam3(directory: Path, config: dict[str, Any] = SMALL, loudness: float = 1) -
     module = loud(config, loudness)
     module.save_pretrained(directory)
     side = module.config.image_size
-    checkpoints.write_json(directory / "preprocessor_config.json", PROCESSOR | {"size": {"height": side, "width": side}})
+    checkpoints.write_json(
+        directory / "preprocessor_config.json", PROCESSOR | {"size": {"height": side, "width": side}}
+    )
     checkpoints.clip_tokenizer(directory)
     return checkpoints.of(directory)
 
@@ -118,7 +120,11 @@ def as_video(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
     checkpoints.write_json(directory / "processor_config.json", {"image_processor": processor})
     weights = load_file(checkpoint.directory / "model.safetensors")
     tracker = {"tracker_model.no_memory_embedding": torch.zeros(3), "tracker_neck.x": torch.zeros(3)}
-    save_file({f"detector_model.{name}": each for name, each in weights.items()} | tracker, directory / "model.safetensors", {"format": "pt"})
+    save_file(
+        {f"detector_model.{name}": each for name, each in weights.items()} | tracker,
+        directory / "model.safetensors",
+        {"format": "pt"},
+    )
     return checkpoints.of(directory)
 
 

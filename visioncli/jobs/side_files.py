@@ -31,7 +31,13 @@ from visioncli.tasks.segment import SegmentOptions
 
 CLOUDS = {"glb": "visioncli.io.clouds:glb", "ply": "visioncli.io.clouds:ply"}  # export -> (map, picture) -> bytes
 ARRAYS = {"npz": "visioncli.io.depth_files:npz", "preview": "visioncli.io.depth_files:preview"}  # (map) -> bytes
-SUFFIXES = {"png16": "png", "npz": "npz", "preview": "png", "glb": "glb", "ply": "ply"}
+KINDS = {  # export -> kind and extension of its file's name
+    "png16": ("depth", "png"),
+    "npz": ("depth", "npz"),
+    "preview": ("preview", "png"),
+    "glb": ("cloud", "glb"),
+    "ply": ("cloud", "ply"),
+}
 _NOTHING = np.zeros((0, 0), np.float32)
 
 
@@ -94,7 +100,7 @@ def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
         paths: dict[str, str] = {}
         for name in options.exports:
             data, near, far = _depth_bytes(name, sample, result, near, far)
-            paths[EXPORTS[name]] = folders.files.write(sample.ref, sample.facts.sha256, name, SUFFIXES[name], data)
+            paths[EXPORTS[name]] = folders.files.write(sample.ref, sample.facts.sha256, *KINDS[name], data)
         light = replace(result, depth=_NOTHING, confidence=None, sky=None)
         return replace(light, near=near, far=far, paths=paths)
 

@@ -124,7 +124,8 @@ def _corners(mask: Mask) -> Corners:
     rightwards = np.where(twice, ~above[y, x], right[y, x])  # the one above is on the right, else on the left
     first = np.stack([y, x, rightwards, np.where(twice, False, down[y, x])], axis=1)
     second = np.stack([y, x, ~rightwards, np.ones_like(twice)], axis=1)[twice]
-    return np.concatenate([first, second]).astype(np.int64)
+    corners = np.concatenate([first, second]).astype(np.int64)
+    return corners[np.lexsort([corners[:, 1], corners[:, 0]])]  # so that a ring's first is its top left: see `_loops`
 
 
 def _sewn(mask: Mask, corners: Corners) -> tuple[Corners, list[list[int]]]:

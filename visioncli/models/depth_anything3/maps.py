@@ -12,13 +12,20 @@ from visioncli.tasks.depth import DepthMap
 
 
 def resampled(values: NDArray[np.float32], size: Size, mode: str) -> NDArray[np.float32]:
-    """(h, w) -> `size`, as torch's interpolate does with `mode` (bilinear, bicubic), centres kept, no antialiasing."""
+    """(h, w) -> `size`, as torch's interpolate does with `mode` (bilinear, bicubic), centres kept, no antialiasing.
+
+    Raises MemoryError.
+    """
     import torch
 
     if values.shape == size:
         return values
     grid = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-    out: NDArray[np.float32] = torch.nn.functional.interpolate(grid, size, mode=mode, align_corners=False)[0, 0].numpy()
+    try:
+        large = torch.nn.functional.interpolate(grid, size, mode=mode, align_corners=False)
+    except RuntimeError as error:  # what torch raises where its allocator gets nothing; no map is at fault otherwise
+        raise MemoryError(f"a map of {size[1]} x {size[0]} pixels") from error
+    out: NDArray[np.float32] = large[0, 0].numpy()
     return out
 
 

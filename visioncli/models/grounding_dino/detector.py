@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from visioncli.errors import PredictError
-from visioncli.models.dual_encoder import normaliser
 from visioncli.models.phrases import Text
 from visioncli.models.preprocess import Recipe
 
@@ -22,7 +21,7 @@ class Detector:
 
     def __init__(self, module: Any, recipe: Recipe, device: str) -> None:
         self._module = module
-        self._normalise = normaliser(recipe, device)
+        self._normalise = _normaliser(recipe, device)
         self.device = device
         for layer in module.model.encoder.layers:
             layer.fusion_layer.attn.forward = _one_by_one(layer.fusion_layer.attn.forward)
@@ -64,6 +63,19 @@ class Detector:
                 f"the picture is so narrow, {size[0]}x{size[1]} as the model sees it, that it has {places} places, "
                 f"less than the model's {config.num_queries} queries",
             )
+
+
+def _normaliser(recipe: Recipe, device: str) -> Callable[[Any], Any]:
+    """Return pixels on the device, (n, h, w, 3) uint8 -> (n, 3, h, w) float32, to the last bit as transformers has them.
+
+    The model ranks some 20,000 places, gives the best to its queries by rank, and many are nearly equal: a last bit
+    decides which query gets which. transformers multiplies by the scale in float64, which a table does on any device.
+    """
+    import torch
+
+    levels = torch.tensor([level * recipe.scale for level in range(256)], dtype=torch.float32, device=device)
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
+    return lambda pixels: (levels[pixels.permute(0, 3, 1, 2).int()] - mean) / std
 
 
 def _one_by_one(attention: Callable[..., Any]) -> Callable[..., Any]:
