@@ -150,14 +150,14 @@ def measure(folder: Path, split: str, count: int) -> dict[str, Any]:
     precision, each = average_precision(objects, found, count)
     sure = [one for one in found if one["score"] > BOX_THRESHOLD]
     right = right_ones(objects, sure)
-    worst = {CONCEPTS[n]: round(float(each[n]), 3) for n in np.argsort(each)[:8] if each[n] >= 0}
+    worst = {CONCEPTS[n]: round(float(each[n]), 2) for n in np.argsort(each) if each[n] >= 0}
     return {
         "map50": precision,
         "recall": right / len(objects),
         "precision": right / max(1, len(sure)),
         "objects": len(objects),
         "concepts": int((each >= 0).sum()),
-        "worst": worst,
+        "worst": dict(list(worst.items())[:8]),
     }
 
 

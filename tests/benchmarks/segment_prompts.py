@@ -1,8 +1,7 @@
 """What four prompts of one picture cost beside one: SAM 3 at its real size, 840 million random weights, 1008 pixels.
 
-Seconds of `forward` in float32, by the wall and by the processor's clock, which others on the machine disturb less. Each
-call asks words that it has not asked before, so the text tower's time is in; a job's later pictures do not pay it.
-About 7 GB of memory.
+Seconds of the detector in float32, by the wall and by the processor's clock, which others on the machine disturb less.
+Each call asks words that it has not asked before, so the text tower's time is in; a job's later pictures do not pay it.
 
 Usage: python -m tests.benchmarks.segment_prompts [--repeats 1]
 """

@@ -148,3 +148,14 @@ def test_a_directory_that_the_hubs_own_tool_filled_is_compared_with_its_notes(tm
         (notes / f"{name}.metadata").write_text(f"{NEW}\n{etag}\n1700000000.0\n")
     damage(folder / "config.json")
     assert [check.state for check in hub.verify(str(folder))] == ["changed", "ok", "ok", "ok"]
+
+
+def test_a_bundled_model_may_be_named():
+    found = hub.locate("demo/siglip", "embed")
+    assert (found.id, found.directory, found.notice) == ("demo/siglip", hub.locate("demo", "embed").directory, None)
+
+
+def test_a_bundled_model_that_is_not_there_names_those_that_are():
+    known = "demo/depth_anything3, demo/dinov3, demo/grounding_dino, demo/sam3, demo/siglip"
+    with pytest.raises(ModelError, match=f"no bundled model 'demo/nothing'; known: {known}"):
+        hub.locate("demo/nothing", "embed", offline=True)

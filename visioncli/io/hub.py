@@ -72,7 +72,8 @@ def locate(
     directory = _directory(model, task)
     if directory:
         _refuse_revision(model, revision)
-        return _local(model if DEMO_ROOT in directory.parents else directory.name, directory, _shadow_notice(model))
+        bundled = DEMO_ROOT in directory.parents
+        return _local(model, directory, None) if bundled else _local(directory.name, directory, _shadow_notice(model))
     hub_id, wanted = parse(model, revision)
     if offline or hub_cache.offline():
         return _checkpoint(_cached(hub_id, wanted))
@@ -146,17 +147,23 @@ def _directory(model: str, task: str) -> Path | None:
         if task not in DEMOS:
             raise ModelError(f"no demo model is bundled for {task}; known: {', '.join(sorted(DEMOS))}")
         return DEMO_ROOT / DEMOS[task]
-    bundled = model.removeprefix("demo/")
-    if bundled != model and bundled in DEMOS.values():
-        return DEMO_ROOT / bundled
     path = Path(model).expanduser()
+    bundled = model.removeprefix("demo/")
+    if bundled in DEMOS.values() and bundled != model:
+        return DEMO_ROOT / bundled
     if path.is_dir():
         return path.resolve()
+    if bundled != model:
+        raise ModelError(f"no bundled model {model!r}; known: {', '.join(f'demo/{name}' for name in _bundled())}")
     if path.is_file():
         raise ModelError(f"{model} is a file; --model takes the directory that holds it")
     if model.startswith(("/", "./", "../", "~")) or "\\" in model:
         raise ModelError(f"there is no directory {model}")
     return None
+
+
+def _bundled() -> list[str]:
+    return sorted(set(DEMOS.values()))
 
 
 def _refuse_revision(model: str, revision: str | None) -> None:
