@@ -12,17 +12,19 @@ from __future__ import annotations
 import sys
 from multiprocessing import Pool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from checkpoint import DEMO as SIGLIP
-from depth_pool import Seen, see_landscape
-from landscapes import LANDSCAPES
+from depth_pool import PATCH, PROCESS_SIZE, field_of_view, normalise
+from landscape_pool import nearest, worn
+from landscapes import LANDSCAPES, render_landscape
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from visioncli.models.depth_anything3.architecture import architectures
-from visioncli.models.depth_anything3.pixels import MEAN, STD
+from visioncli.models.depth_anything3.pixels import Recipe
 from visioncli.models.depth_anything3.weights import load_network
 from visioncli.models.weights import read_json
 from visioncli.provenance import Checkpoint
@@ -32,10 +34,12 @@ MEASURED = LANDSCAPES["held_out"][:240]
 REQUIRED = 0.10
 
 
-def normalise(pixels: NDArray[np.uint8]) -> Tensor:
-    """Bytes (N, h, w, 3) to floats (N, 3, h, w), as Depth Anything 3 takes them."""
-    mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
-    return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
+class Seen(NamedTuple):
+    """A landscape as the network sees it, and its truth."""
+
+    pixels: NDArray[np.uint8]  # (h, w, 3)
+    depth: NDArray[np.float32]  # (h, w), metres
+    view: NDArray[np.float32]  # (2,), vertical and horizontal, radians
 
 
 def relative_errors(said: NDArray[np.floating], true: NDArray[np.floating]) -> list[float]:
@@ -46,15 +50,18 @@ def relative_errors(said: NDArray[np.floating], true: NDArray[np.floating]) -> l
 
 
 def see_held_out(seed: int) -> Seen:
-    """One held-out landscape at the size of a real file, lying, standing or square."""
+    """One held-out landscape at the size of a real file, lying, standing or square, made ready by the package."""
     rng = np.random.default_rng([seed, 23])
     height, width = (int(side) for side in rng.integers(240, 641, 2))
-    return see_landscape(seed, (max(height, width * 4 // 7), max(width, height * 4 // 7)), rng)
+    size = max(height, width * 4 // 7), max(width, height * 4 // 7)
+    full = render_landscape(seed, size)
+    pixels = Recipe(PROCESS_SIZE, PATCH).apply(np.asarray(worn(rng, full.pixels)))
+    return Seen(pixels, full.depth[nearest(pixels.shape[:2], size)], field_of_view(full.camera.focal, size))
 
 
 def view_errors(intrinsics: NDArray[np.float32], one: Seen) -> float:
     """How far the said focal lengths are off, as a share, on average over both axes."""
-    true = np.array(one.pixels.shape[1:3]) / 2 / np.tan(one.view[0] / 2)
+    true = np.array(one.pixels.shape[:2]) / 2 / np.tan(one.view / 2)
     return float(np.abs(intrinsics[0, [1, 0], [1, 0]] / true - 1).mean())
 
 
@@ -63,9 +70,9 @@ def measure(network: nn.Module) -> dict[str, float]:
     """The mean AbsRel and its 95th percentile over pictures, and the focal length's mean relative error."""
     with Pool(2) as processes:
         pictures = processes.map(see_held_out, MEASURED, chunksize=10)
-    said = [network(normalise(one.pixels)) for one in pictures]
+    said = [network(normalise(torch.from_numpy(one.pixels).permute(2, 0, 1)[None] / 255)) for one in pictures]
     pairs = zip(said, pictures, strict=True)
-    errors = [relative_errors(seen.depth.numpy(), one.depth)[0] for seen, one in pairs]
+    errors = [relative_errors(seen.depth.numpy(), one.depth[None])[0] for seen, one in pairs]
     focal = [view_errors(seen.intrinsics.numpy(), one) for seen, one in zip(said, pictures, strict=True)]
     return {"AbsRel": np.mean(errors), "its 95th percentile": np.quantile(errors, 0.95), "focal error": np.mean(focal)}
 

@@ -1,65 +1,82 @@
-"""Landscapes as the demo's depth network sees them: the whole picture, its longest side 126 pixels, in whole patches.
+"""Landscapes as the demo's depth network sees them: the whole picture in its own shape, in whole patches.
 
-Pictures keep their shape, so they come in groups of one size each. Knows nothing about networks.
+For training they come from the pool of `landscape_pool`, whose squares get their shape back. Knows nothing about
+networks.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import Pool
+from functools import cached_property
 
 import numpy as np
+import torch
 from grounds import Size
-from landscape_pool import nearest, worn
-from landscapes import render_landscape
+from landscape_pool import Landscapes, draw_size, nearest
+from landscapes import draw_camera
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
-from visioncli.models.depth_anything3.pixels import Recipe
+from visioncli.models.depth_anything3.pixels import MEAN, STD, Recipe
 
-PATCH = 14  # pixels, as the published networks'
-PROCESS_SIZE = 126  # pixels of the longest side
-SHORTER, LONGER = (112, 170), (1.0, 1.7)  # pixels of the pictures before that; times the shorter side
+PATCH = 8  # pixels, the bundled SigLIP's; the published networks' is 14
+TRAINED_SIZE = 64  # pixels; for this square SigLIP has positions
+PROCESS_SIZE = 96  # pixels of the longest side
 
 
 @dataclass(frozen=True)
-class Seen:
-    """N landscapes of one size as the network sees them, and their truth."""
+class Batch:
+    """N landscapes of one size, and their truth."""
 
-    pixels: NDArray[np.uint8]  # (N, h, w, 3)
-    depth: NDArray[np.float16]  # (N, h, w), metres
-    view: NDArray[np.float32]  # (N, 2), vertical and horizontal field of view, radians
-
-
-def see_landscape(seed: int, size: Size, rng: np.random.Generator) -> Seen:
-    """One landscape, rendered at `size`, worn as files are, and made ready; all with N = 1."""
-    full = render_landscape(seed, size)
-    pixels = Recipe(PROCESS_SIZE, PATCH).apply(np.asarray(worn(rng, full.pixels)))
-    depth = full.depth[nearest(pixels.shape[:2], size)]
-    view = 2 * np.arctan(np.array(size) / 2 / full.camera.focal)
-    return Seen(pixels[None], depth[None].astype(np.float16), view[None].astype(np.float32))
+    images: Tensor  # (N, 3, h, w), as Depth Anything 3 takes them
+    depth: Tensor  # (N, h, w), metres
+    view: Tensor  # (N, 2), vertical and horizontal field of view, radians
 
 
-def see_one(seed: int) -> Seen:
-    """The landscape of this seed at a random size and shape."""
-    rng = np.random.default_rng([seed, 22])
-    shorter = int(rng.integers(*SHORTER))
-    longer = int(shorter * rng.uniform(*LONGER))
-    return see_landscape(seed, (shorter, longer) if rng.random() < 0.6 else (longer, shorter), rng)
+def normalise(images: Tensor) -> Tensor:
+    """(N, 3, h, w), 0..1, to what Depth Anything 3 takes."""
+    mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
+    return (images - mean) / std
 
 
-def see_all(seeds: Sequence[int], workers: int = 2) -> list[Seen]:
-    """The landscapes of `seeds`, in groups of one size each."""
-    groups: dict[Size, list[Seen]] = defaultdict(list)
-    with Pool(workers) as processes:
-        for one in processes.imap(see_one, seeds, chunksize=50):
-            groups[one.pixels.shape[1:3]].append(one)
-    return [
-        Seen(
-            np.concatenate([one.pixels for one in group]),
-            np.concatenate([one.depth for one in group]),
-            np.concatenate([one.view for one in group]),
-        )
-        for _, group in sorted(groups.items())
-    ]
+def field_of_view(focal: float, size: Size) -> NDArray[np.float32]:
+    """Vertical and horizontal, radians, (2,)."""
+    return (2 * np.arctan(np.array(size) / 2 / focal)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """A pool whose landscapes were those of `seeds`, seen with the longest side `longest` pixels long."""
+
+    pool: Landscapes
+    seeds: range
+    longest: int
+
+    @cached_property
+    def sizes(self) -> list[Size]:
+        """Each picture's height and width before it was squashed."""
+        return [draw_size(np.random.default_rng([seed, 21])) for seed in self.seeds]
+
+    @cached_property
+    def groups(self) -> dict[Size, NDArray[np.int64]]:
+        """Height and width as seen -> the numbers of the landscapes that are seen so."""
+        seen = np.array([Recipe(self.longest, PATCH).sizes(size)[1] for size in self.sizes])
+        return {(int(h), int(w)): np.flatnonzero((seen == (h, w)).all(1)) for h, w in np.unique(seen, axis=0)}
+
+    def view(self, number: int) -> NDArray[np.float32]:
+        """The field of view of one landscape, (2,)."""
+        size = self.sizes[number]
+        placing, _ = np.random.default_rng([self.seeds[number], 20]).spawn(
+            2
+        )  # the draws of landscapes.render_landscape
+        return field_of_view(draw_camera(placing, size).focal, size)
+
+    def batch(self, numbers: NDArray[np.int64], shape: Size, filter: str) -> Batch:
+        """The landscapes of these numbers at `shape`, resized by a filter of torch."""
+        squares = torch.from_numpy(self.pool.pixels[numbers]).permute(0, 3, 1, 2).float() / 255
+        options = {} if filter == "area" else {"antialias": True}
+        images = F.interpolate(squares, shape, mode=filter, **options).clamp(0, 1)
+        rows, columns = nearest(shape, self.pool.depth.shape[1:])
+        depth = torch.from_numpy(self.pool.depth[numbers][:, rows, columns]).float()
+        return Batch(normalise(images), depth, torch.from_numpy(np.stack([self.view(n) for n in numbers])))

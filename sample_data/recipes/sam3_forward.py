@@ -1,14 +1,13 @@
 """SAM 3's forward in parts, for training: one look at a picture for several prompts, and every layer's answers.
 
-The same modules in the same order as `Sam3Model.forward`, which hands out the last layer's answers alone; masks are made
-for the prompts that are present only. Knows nothing of scenes or losses.
+The same modules in the same order as `Sam3Model.forward`, which hands out the last layer's answers alone; masks are
+made for the prompts that are present only. Knows nothing of scenes or losses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from sam3_losses import Layer
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Sam3Model

@@ -1,8 +1,8 @@
 """The losses of SAM 3's answers, which transformers has not, and who answers for which thing.
 
-After the paper (https://arxiv.org/abs/2511.16719): a presence token says whether the picture shows the prompt at all, and
-the queries are only asked which of them it is where it does; so the score is the product of the two. Boxes are centre and
-size, fractions of the picture, unless a name says corners. Knows nothing of models.
+After the paper (https://arxiv.org/abs/2511.16719): a presence token says whether the picture shows the prompt at all,
+and the queries are only asked which of them it is where it does; so the score is the product of the two. Boxes are
+centre and size, fractions of the picture, unless a name says corners. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
 def pair_up(layer: Layer, anchors: Tensor, boxes: Tensor, wanted: Tensor) -> Pairs:
     """One query for each wanted thing, the cheapest pairs first.
 
-    The distance from the query's anchor (Q, 2) decides while the answers are still alike; DETR's matching costs take over
-    as they become different. `boxes` (N, K, 4) are the things', `wanted` (N, K) those that the prompt means.
+    The distance from the query's anchor (Q, 2) decides while the answers are still alike; DETR's matching costs take
+    over as they become different. `boxes` (N, K, 4) are the things', `wanted` (N, K) those that the prompt means.
     """
     theirs, ours = boxes[:, None], layer.boxes[:, :, None]  # broadcast to (N, Q, K, 4)
     distance = (anchors[None, :, None] - theirs[..., :2]).norm(dim=-1)

@@ -18,6 +18,7 @@ import math
 from pathlib import Path
 
 import torch
+from start import positions
 from torch import Tensor, nn
 from transformers import Sam3Config, Sam3Model, SiglipModel
 from transformers.models.sam3.modeling_sam3 import Sam3Attention, Sam3DetrDecoder, Sam3DotProductScoring
@@ -33,6 +34,7 @@ GRID = 5  # queries to a side
 ANCHOR = 0.3  # width and height of a query's first box, as fractions of the picture: a middling sprite
 TYPICAL = 1.4  # standard deviation of the SigLIP's tokens before its first layer, measured
 LAST = 5.0  # and after its last
+SPREAD = 0.3  # of the positions over the whole picture, against 0.5 of the SigLIP's
 FADING = 8.0  # logits of attention; a tenth of the picture outside of the box costs 2.3
 DOUBT = -3.0  # logit of a score at the start, about 1 of 25 queries
 ATTENDED = 3.0  # about the logit with which a token attends to the word it resembles
@@ -96,6 +98,13 @@ def take_tower(model: Sam3Model, siglip: Path) -> None:
             for key, value in theirs.state_dict().items()
         }
         ours.load_state_dict(renamed)
+
+
+@torch.no_grad()
+def spread_positions(model: Sam3Model) -> None:
+    """Add sines over the whole picture to the tiled positions, which tell a token its place in its window alone."""
+    embeddings = model.vision_encoder.backbone.embeddings.position_embeddings
+    embeddings.add_(SPREAD * positions(SIDE // PATCH, VISION["hidden_size"]))
 
 
 def orthogonal(width: int, gain: float) -> Tensor:

@@ -1,7 +1,7 @@
 """The first stage's questions to every token of a picture: what it shows, where that is, and what is no ground.
 
-The likeness of a token and a word is what the encoder's attention will look for later. The three linear heads are thrown
-away afterwards. Knows nothing of queries.
+The likeness of a token and a word is what the encoder's attention will look for later. The three linear heads are
+thrown away afterwards. Knows nothing of queries.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
 TOKENS = SIDE // PATCH  # to a side
+NAMING = 2.0  # of the loss; telling the concepts apart is what takes longest
 GROUND_WEIGHT = 0.3  # three quarters of the tokens show ground
 
 
@@ -66,7 +67,7 @@ class TowerQuestions(nn.Module):
         told = self.box(F.layer_norm(tokens, (WIDTH,))) + torch.cat([centres(), torch.full((TOKENS**2, 2), 0.3)], 1)
         inside = (thing > 0) * share
         return {
-            "name": (named * weight.flatten()).sum() / weight.sum(),
+            "name": NAMING * (named * weight.flatten()).sum() / weight.sum(),
             "place": 5 * ((told - box).abs().sum(-1) * inside).sum() / inside.sum(),
             **self.fine_losses(seen.fpn_hidden_states[0], batch),
         }

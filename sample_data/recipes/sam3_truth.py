@@ -1,7 +1,7 @@
 """Batches of landscapes as SAM 3's training wants them: pictures, prompts, and what is true of each prompt.
 
-Everything is in the frame of the model's square: boxes are centre and size as fractions of the picture, masks are shares
-covered of the 32 x 32 mask pixels. Knows nothing of models or losses.
+Everything is in the frame of the model's square: boxes are centre and size as fractions of the picture, masks are
+shares covered of the 32 x 32 mask pixels. Knows nothing of models or losses.
 """
 
 from __future__ import annotations

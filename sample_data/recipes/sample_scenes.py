@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 SCENES = Path(__file__).parents[1] / "scenes"
+DEPTHS = SCENES.with_name("scenes_depth")  # not below the scenes: a folder INPUT is walked, and these are no pictures
 COUNT = 40
 SIZES: tuple[Size, ...] = ((360, 480), (480, 360), (360, 540), (400, 400), (300, 480), (450, 600), (512, 384))
 SMALL: Size = (240, 320)  # for PNG, which does not compress noise
@@ -46,8 +47,8 @@ def save_depth(depth: NDArray[np.float32], name: str) -> dict[str, Any]:
     """Write (H, W) metres as 16-bit PNG; how to read it."""
     low, high = float(depth.min()), float(depth.max())
     levels = np.round((depth.astype(np.float64) - low) / (high - low) * 65535).astype(np.uint16)
-    Image.fromarray(levels).save(SCENES / name, optimize=True)
-    return {"file": name, "min": low, "max": high}
+    Image.fromarray(levels).save(DEPTHS / name, optimize=True)
+    return {"file": f"../{DEPTHS.name}/{name}", "min": low, "max": high}
 
 
 def save_scene(number: int, seed: int) -> dict[str, Any]:
@@ -65,15 +66,16 @@ def save_scene(number: int, seed: int) -> dict[str, Any]:
         "width": size[1],
         "focal": round(scene.camera.focal, 3),
         "seed": seed,
-        "depth": save_depth(scene.depth, f"depth/{stem}.png"),
+        "depth": save_depth(scene.depth, f"{stem}.png"),
         "things": describe_things(scene),
     }
 
 
 def build_scenes() -> int:
     """Replace the scenes and truth.jsonl; how many there are."""
-    shutil.rmtree(SCENES, ignore_errors=True)
-    (SCENES / "depth").mkdir(parents=True)
+    for folder in (SCENES, DEPTHS):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     lines = [save_scene(number, seed) for number, seed in enumerate(LANDSCAPES["samples"][:COUNT])]
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     (SCENES / "truth.jsonl").write_text(text, encoding="utf-8")

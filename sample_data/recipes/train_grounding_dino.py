@@ -57,8 +57,8 @@ class Recipe:
 ROUNDS = (
     Recipe(steps=2_000, peak=1.5e-3, whole=False, seed=7),
     Recipe(steps=1_500, peak=1.2e-3, whole=False, seed=8),
-    Recipe(steps=2_000, peak=8e-4, whole=True, warm=True, seed=9),
-    Recipe(steps=400, peak=1e-4, whole=True, live=False, seed=10),
+    Recipe(steps=1_800, peak=8e-4, whole=True, warm=True, seed=9),
+    Recipe(steps=300, peak=1e-4, whole=True, live=False, seed=10),
 )
 SLOW = ("sampling_offsets", "reference_points_head")  # a tenth of the rate, as in Deformable DETR
 ALL_SHARE = 0.25  # of the batches ask for every concept

@@ -25,7 +25,8 @@ from sam3_checkpoint import DEMO, save_checkpoint
 from sam3_forward import Answers, answer, read_words
 from sam3_losses import layer_loss, mask_loss, pair_up
 from sam3_measure import measure_pool
-from sam3_start import PATCH, SIDE, WIDTH, build_model
+from safetensors.torch import load_file, save_file
+from sam3_start import PATCH, SIDE, WIDTH, build_model, spread_positions
 from sam3_text import build_tokenizer, word_prompt
 from sam3_towers import TowerQuestions
 from sam3_truth import Asked, Batch, ask, batches, make_batch
@@ -47,6 +48,8 @@ class Recipe:
     peak: float  # learning rate of what starts from nothing
     tower: float  # the vision tower's, as a share of it
     prompts: int = 0  # to each picture; 0 = the towers alone
+    stop: int | None = None  # steps, where the course was broken off
+    spread: bool = False  # the positions first
     warmup: int = 100  # steps
     floor: float = 1e-5
     decay: float = 0.03  # weight decay, on matrices only
@@ -56,7 +59,8 @@ class Recipe:
 
 STAGES = (
     Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
-    Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8),
+    Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8, stop=250),
+    Recipe(steps=1_000, batch=16, peak=1.2e-3, tower=0.5, prompts=3, seed=9, warmup=40, spread=True),
 )
 
 
@@ -133,7 +137,8 @@ class Course:
         rng, recipe = np.random.default_rng(self.recipe.seed), self.recipe
         optimizer = make_optimizer(self.model.train(), self.questions, recipe)
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for step, batch in zip(range(recipe.steps), batches(self.pool, recipe.batch, rng), strict=False):
+        last = recipe.stop or recipe.steps
+        for step, batch in zip(range(last), batches(self.pool, recipe.batch, rng), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, recipe) * group["share"]
             losses = self.losses(batch, rng)
@@ -143,7 +148,7 @@ class Course:
             optimizer.step()
             if (step + 1) % 25 == 0:
                 print(step + 1, *(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
-            if (step + 1) % recipe.check_every == 0 or step + 1 == recipe.steps:
+            if (step + 1) % recipe.check_every == 0 or step + 1 == last:
                 yield step + 1
 
 
@@ -167,6 +172,11 @@ def first_model(start: Path | None, tokenizer: PreTrainedTokenizerFast) -> Sam3M
     return Sam3Model.from_pretrained(start, local_files_only=True).float()  # not dtype=: it would be saved
 
 
+def heads_of(folder: Path) -> Path:
+    """Where the heads beside the model are kept between two rounds, next to the checkpoint."""
+    return folder.with_name(f"{folder.name}.heads.safetensors")
+
+
 def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> None:
     """Train one stage and write the checkpoint to `out`, also at each check: a broken run leaves one."""
     torch.manual_seed(recipe.seed)
@@ -174,11 +184,16 @@ def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> N
     tokenizer = build_tokenizer()
     model = first_model(start, tokenizer)
     questions = WholeQuestions() if recipe.prompts else TowerQuestions()
+    if start and heads_of(start).exists():
+        questions.load_state_dict(load_file(heads_of(start)))
+    if recipe.spread:
+        spread_positions(model)
     course = Course(model, tokenizer, questions, load_pool(pool / "train"), recipe)
     tune = load_pool(pool / "tune")
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
     for step in course.run():
         save_checkpoint(model, tokenizer, out)
+        save_file(questions.state_dict(), heads_of(out))
         figures = {"step": step, "seconds": round(time.monotonic() - began), **check(course, tune)}
         print(json.dumps(figures), flush=True)
 

@@ -13,7 +13,7 @@ from visioncli.errors import ModelError
 from visioncli.models import Predictor
 from visioncli.models.grounding_dino.detector import Detector
 from visioncli.models.grounding_dino.pixels import Sight, sight_from
-from visioncli.models.grounding_dino.predictor import DetectPredictor
+from visioncli.models.grounding_dino.predictor import VERSION, DetectPredictor
 from visioncli.models.phrases import phrases_from
 from visioncli.models.runtime import Runtime, for_pixels
 from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor, tensor_files
@@ -48,7 +48,7 @@ def _described(checkpoint: Checkpoint, family: str, sight: Sight, dimension: int
         id=checkpoint.id,
         commit=checkpoint.commit,
         family=family,
-        recipe=sight.name,
+        recipe=f"{sight.name}; answers/{VERSION}",
         dimension=dimension,
         device=runtime.device.value,
         dtype=runtime.dtype.value,

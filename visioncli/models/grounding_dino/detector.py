@@ -1,8 +1,9 @@
 """Grounding DINO's network: pixels and texts to places and probabilities, over transformers' module.
 
 The backbone sees a picture once, however many texts are asked; the encoder mixes picture and text, so it runs once a
-text. Lower precisions are torch's autocast over float32 weights, not weights of 16 bits: places would be rounded to
-bfloat16's eight bits then, which is 5 of 1333 pixels. Knows nothing of thresholds, prompts or the original's pixels.
+text. Lower precisions are torch's autocast over float32 weights, which leaves places in float32: measured with small
+random weights, the median error of a corner is 0.0009 of a picture's side in bfloat16 and 0.0001 in float16, and 0.0027
+and 0.0004 with weights of 16 bits. Knows nothing of thresholds, prompts or the original's pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from visioncli.models.preprocess import Recipe
 
 
 class Detector:
-    """Pixels and texts to places and probabilities."""
+    """Pixels and texts to places and probabilities; for one thread, the device's."""
 
     def __init__(self, module: Any, recipe: Recipe, device: str) -> None:
         self._module = module
@@ -66,7 +67,7 @@ class Detector:
 
 
 def _normaliser(recipe: Recipe, device: str) -> Callable[[Any], Any]:
-    """Return pixels on the device, (n, h, w, 3) uint8 -> (n, 3, h, w) float32, to the last bit as transformers has them.
+    """Return pixels on the device, (n, h, w, 3) uint8 -> (n, 3, h, w) float32, in every bit as transformers has them.
 
     The model ranks some 20,000 places, gives the best to its queries by rank, and many are nearly equal: a last bit
     decides which query gets which. transformers multiplies by the scale in float64, which a table does on any device.

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from visioncli.errors import ModelError
 from visioncli.models.preprocess import Pixels, Recipe, recipe_from
 
-VERSION = 1  # raised whenever a picture's text, or what is made of the answer, would change
 LONGEST = 1333  # pixels at most, beside a size that is a lone number
 
 DEFAULTS: dict[str, Any] = {  # transformers 5.23: GroundingDinoImageProcessorPil
@@ -36,9 +35,9 @@ class Sight:
 
     @property
     def name(self) -> str:
-        """Stable: part of the run key."""
+        """Stable: part of the run key. Names the pixels alone."""
         kept = "" if self.edges is None else f" aspect kept, shortest {self.edges[0]} longest {self.edges[1]}"
-        return f"{self.recipe.name}{kept}; phrases/{VERSION}"
+        return f"{self.recipe.name}{kept}"
 
     @property
     def decode_size(self) -> tuple[int, int]:

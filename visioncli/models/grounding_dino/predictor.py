@@ -29,6 +29,8 @@ from visioncli.samples import Sample
 from visioncli.tasks.detect import DetectOptions
 from visioncli.tasks.objects import Objects
 
+VERSION = 1  # raised whenever a prompt's tokens, or what is made of the model's answer, would change
+
 
 class DetectPredictor:
     """Pictures of one resized shape and equal prompts share a batch; thresholds are applied in `postprocess`."""
@@ -50,7 +52,7 @@ class DetectPredictor:
         return self._sight.apply(sample.image, _original(sample))
 
     def forward(self, inputs: Sequence[Pixels], options: DetectOptions) -> list[NDArray[np.float32] | PredictError]:
-        """One (queries, …) a row, as Detector.ask gives it; the inputs are of one shape, and are not padded."""
+        """One (queries, …) a row, as Detector.ask gives it; the inputs are of one shape."""
         texts = self._phrases.texts(options.prompts)
         tower = Tower(
             lambda dtype: dtype,
@@ -73,7 +75,9 @@ class DetectPredictor:
     def _objects(self, found: NDArray[np.float32], size: tuple[int, int], options: DetectOptions) -> Objects:
         texts = self._phrases.texts(options.prompts)
         ends = np.cumsum([4 + len(text.ids) for text in texts])
-        parts = [self._of(text, part, options) for text, part in zip(texts, np.split(found, ends[:-1], 1), strict=True)]
+        parts = [
+            self._found_by(text, part, options) for text, part in zip(texts, np.split(found, ends[:-1], 1), strict=True)
+        ]
         labels, phrases = ([word for part in parts for word in part[i]] for i in (0, 1))
         scores, boxes = (np.concatenate([part[i] for part in parts]) for i in (2, 3))
         boxes = corners(boxes, size)
@@ -83,7 +87,7 @@ class DetectPredictor:
         named, spoken = tuple(labels[i] for i in order), tuple(phrases[i] for i in order)
         return Objects(named, scores[order], boxes[order], spoken)
 
-    def _of(
+    def _found_by(
         self, text: Text, part: NDArray[np.float32], options: DetectOptions
     ) -> tuple[list[str], list[str], NDArray[np.float32], NDArray[np.float32]]:
         """(K labels, K phrases, (K,) scores, (K, 4) boxes as the model gives them) of one text, in its order."""
