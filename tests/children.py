@@ -23,9 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FIRST = ["torch", "torch._dynamo", "transformers.models.siglip.modeling_siglip", "pandas", "pyarrow.parquet"]
+_FAMILIES = ("siglip", "sam3", "grounding_dino", "swin", "bert", "clip")
+_FIRST = ["torch", "torch._dynamo", *(f"transformers.models.{name}.modeling_{name}" for name in _FAMILIES)]
+_FIRST += ["pandas", "pyarrow.parquet", "trimesh", "pycocotools.mask"]
 _OURS = (
-    "cli jobs jobs.stream flow io.web io.decode models.siglip models.zero_shot models.text tasks.classify tasks.embed"
+    "cli jobs jobs.stream flow io.web io.decode io.drawings io.depth_files io.clouds models.siglip models.zero_shot "
+    "models.text models.sam3 models.grounding_dino models.depth_anything3 tasks.classify tasks.embed"
 )
 
 _ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # on a busy machine torch's threads wait for each other, spinning

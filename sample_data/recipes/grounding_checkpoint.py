@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from checkpoint import write_json, write_sums
+from checkpoint import write_json
+from demo_files import write_whole
 from grounding_start import MEAN, SIDE, STD
 from transformers import BertTokenizer, GroundingDinoForObjectDetection
 
@@ -38,16 +36,8 @@ def write_files(detector: GroundingDinoForObjectDetection, tokenizer: BertTokeni
     copy.deepcopy(detector).half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "preprocessor_config.json", PREPROCESSING)
-    if CARD.exists():
-        shutil.copyfile(CARD, folder / "README.md")
 
 
 def save_detector(detector: GroundingDinoForObjectDetection, tokenizer: BertTokenizer, out: Path) -> None:
-    """Write beside `out`, then move file by file, the weights last; a reader never sees half a file."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        write_files(detector, tokenizer, Path(folder))
-        write_sums(Path(folder))
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".safetensors"):
-            path.chmod(0o644)
-            os.replace(path, out / path.name)
+    """Write the checkpoint with its card and sums; a reader never sees half a file."""
+    write_whole(out, lambda folder: write_files(detector, tokenizer, folder), CARD)

@@ -128,7 +128,11 @@ def build_detector() -> GroundingDinoForObjectDetection:
 
 @torch.no_grad()
 def warm_decoder(detector: GroundingDinoForObjectDetection) -> None:
-    """Let every decoder layer begin by seeing, near the centre of its box, what the encoder's own scores see."""
+    """Let every decoder layer begin by seeing, near the centre of its box, what the encoder's own scores see.
+
+    The layers' own norms take the encoder's scale too: the stock decoder moves its boxes by what it holds before
+    `decoder.layer_norm` and answers by what it holds after, through one box head, so the two had better be alike.
+    """
     model = detector.model
     for layer in model.decoder.layers:
         sight = layer.encoder_attn
@@ -136,6 +140,7 @@ def warm_decoder(detector: GroundingDinoForObjectDetection) -> None:
         sight.value_proj.bias.copy_(model.enc_output.bias)
         sight.output_proj.weight.copy_(2 * torch.eye(WIDTH))
         sight.sampling_offsets.bias.mul_(0.25)
+        layer.final_layer_norm.load_state_dict(model.enc_output_norm.state_dict())
     model.decoder.layer_norm.load_state_dict(model.enc_output_norm.state_dict())
 
 

@@ -84,7 +84,7 @@ class Recipe:
     check_every: int = 100  # steps between two looks at the tune split
 
 
-ROUNDS = (Recipe(), Recipe(longest=PROCESS_SIZE, steps=300, batch=8, peak=4e-4, warmup=20, seed=14))
+ROUNDS = (Recipe(), Recipe(longest=PROCESS_SIZE, steps=800, batch=8, peak=8e-4, warmup=30, seed=14))
 
 
 def start_block(block: nn.Module, layer: nn.Module) -> None:

@@ -451,6 +451,36 @@ def test_missing_weights_are_named(copy, name):
         models.load(copy, "detect", CPU)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "swin_tiny_patch4_window7_224", "use_timm_backbone": True, "backbone_config": None},
+        {"backbone": "microsoft/swin-tiny-patch4-window7-224", "use_pretrained_backbone": True},
+        {"backbone_config": {"model_type": "timm_backbone", "backbone": "swin_tiny_patch4_window7_224"}},
+    ],
+)
+def test_a_backbone_that_would_be_fetched_is_refused(copy, change):
+    path = copy.directory / "config.json"
+    checkpoints.write_json(path, json.loads(path.read_text()) | change)
+    with pytest.raises(ModelError, match="names a backbone"):
+        models.load(copy, "detect", CPU)
+
+
+def test_the_older_fields_of_the_hubs_files_do_no_harm(copy):
+    path = copy.directory / "config.json"
+    older = {"backbone": None, "backbone_kwargs": None, "use_pretrained_backbone": False, "use_timm_backbone": False}
+    checkpoints.write_json(path, json.loads(path.read_text()) | older)
+    assert models.load(copy, "detect", CPU).info.family == "grounding-dino"
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_or_damaged_file_is_named(copy, name):
+    for ruin in (lambda path: path.write_bytes(b"{"), lambda path: path.unlink()):
+        ruin(copy.directory / name)
+        with pytest.raises(ModelError, match=name):
+            models.load(copy, "detect", CPU)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heads_that_a_file_repeats_are_read_as_those_it_leaves_out(folders, family, tmp_path, pictures):
     checkpoint = folders(family)

@@ -33,6 +33,7 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     if task != "detect":
         raise ModelError(f"{checkpoint.id} is a {family} model: it can detect, not {task}")
     tensor_files(checkpoint)  # refuses what is damaged, missing or a pickle, by name
+    _refuse_named_backbone(checkpoint)
     config = parse_config(getattr(transformers, f"{NAMES[family]}Config"), checkpoint)
     sight = sight_from(read_preprocessor(checkpoint))
     phrases = phrases_from(checkpoint, config.max_text_len, config.text_config.max_position_embeddings)
@@ -41,6 +42,17 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     module = load_module(architecture, config, checkpoint, runtime.device.value, "float32")
     detector = Detector(module, sight.recipe, runtime.device.value)
     return DetectPredictor(_described(checkpoint, family, sight, config.d_model, runtime), sight, phrases, detector)
+
+
+def _refuse_named_backbone(checkpoint: Checkpoint) -> None:
+    """transformers would ask timm or the hub for it, while it reads config.json."""
+    content = read_json(checkpoint, "config.json")
+    described = content.get("backbone_config") or {}
+    if content.get("backbone") or content.get("use_timm_backbone") or described.get("model_type") == "timm_backbone":
+        raise ModelError(
+            f"config.json of {checkpoint.id} names a backbone of timm or of the hub; only one that it describes "
+            "itself, as IDEA-Research/grounding-dino-tiny does, can be read without a network"
+        )
 
 
 def _described(checkpoint: Checkpoint, family: str, sight: Sight, dimension: int, runtime: Runtime) -> ModelInfo:
