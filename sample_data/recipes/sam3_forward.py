@@ -51,6 +51,15 @@ def decode(
     return layers, queries[-1]
 
 
+def first(seen: Sam3VisionEncoderOutput, count: int) -> Sam3VisionEncoderOutput:
+    """What was seen in the first `count` pictures."""
+    levels, places = seen.fpn_hidden_states, seen.fpn_position_encoding
+    return Sam3VisionEncoderOutput(
+        fpn_hidden_states=tuple(level[:count] for level in levels),
+        fpn_position_encoding=tuple(place[:count] for place in places),
+    )
+
+
 def answer(model: Sam3Model, seen: Sam3VisionEncoderOutput, words: Words, masked: Tensor) -> Answers:
     """N / B prompts to each of the B pictures seen; masks where `masked` (N,)."""
     count = len(words.features) // len(seen.fpn_hidden_states[0])

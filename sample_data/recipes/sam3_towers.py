@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from concepts import CONCEPTS
 from sam3_forward import Words
-from sam3_start import PATCH, SIDE, WIDTH
+from sam3_start import ANCHOR, PATCH, SIDE, WIDTH
 from sam3_truth import GROUND, Batch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +17,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
 TOKENS = SIDE // PATCH  # to a side
 NAMING = 2.0  # of the loss; telling the concepts apart is what takes longest
+MIDDLING = 12.0  # tokens of a thing
 GROUND_WEIGHT = 0.3  # three quarters of the tokens show ground
 
 
@@ -40,10 +41,16 @@ def centres() -> Tensor:
 
 
 class TowerQuestions(nn.Module):
-    """The heads and the loss of the first stage."""
+    """The heads and the loss of the first stage.
 
-    def __init__(self) -> None:
+    `absolute`: a token tells its thing's box in the picture, not from its own place on. What a query reads of the tokens
+    are their values, without their places, so only the former lets it know where the box is.
+    """
+
+    def __init__(self, absolute: bool) -> None:
         super().__init__()
+        middle = torch.full((TOKENS**2, 2), 0.5) if absolute else centres()
+        self.prior = nn.Buffer(torch.cat([middle, torch.full_like(middle, ANCHOR)], 1), persistent=False)  # (256, 4)
         self.sharpness = nn.Parameter(torch.tensor(12.0))
         self.ground = nn.Linear(WIDTH, 1)
         self.box = nn.Linear(WIDTH, 4)
@@ -60,11 +67,12 @@ class TowerQuestions(nn.Module):
         shares = F.avg_pool2d(batch.covered, batch.covered.shape[-1] // TOKENS).flatten(2)  # (B, K + 1, 256)
         share, thing = shares.max(1)
         concepts = torch.cat([torch.full((len(thing), 1), GROUND), batch.concepts], 1).gather(1, thing)  # (B, 256)
-        weight = share * torch.where(thing == 0, GROUND_WEIGHT, 1.0)
+        rarity = (MIDDLING / shares.sum(-1).clamp(min=3)).sqrt().gather(1, thing)  # a small thing is a thing too
+        weight = share * torch.where(thing == 0, GROUND_WEIGHT, rarity)
         named = F.cross_entropy(self.name_logits(tokens, words).flatten(0, 1), concepts.flatten(), reduction="none")
         boxes = torch.cat([torch.zeros(len(thing), 1, 4), batch.boxes], 1)
         box = boxes.gather(1, thing[..., None].expand(-1, -1, 4))  # (B, 256, 4)
-        told = self.box(F.layer_norm(tokens, (WIDTH,))) + torch.cat([centres(), torch.full((TOKENS**2, 2), 0.3)], 1)
+        told = self.box(F.layer_norm(tokens, (WIDTH,))) + self.prior
         inside = (thing > 0) * share
         return {
             "name": NAMING * (named * weight.flatten()).sum() / weight.sum(),

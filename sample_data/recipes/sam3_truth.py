@@ -29,7 +29,7 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Batch:
-    """B landscapes; K is MOST_THINGS, and unused things have the concept NONE."""
+    """B landscapes of K things at most; unused things have the concept NONE."""
 
     images: Tensor  # (B, 3, 128, 128), -1..1
     covered: Tensor  # (B, K + 1, 32, 32), shares 0..1; the first is the ground
@@ -78,6 +78,51 @@ def roughen(images: Tensor) -> Tensor:
     return (images * gain + noise).clamp(-1, 1)
 
 
+def crowd(pool: Landscapes, index: NDArray[np.int64], above: NDArray[np.int64]) -> Batch:
+    """The things of the landscapes `above` pasted upon those of `index` (after https://arxiv.org/abs/2012.07177).
+
+    Twice as many things to name for the price of a picture; their boxes are tight around what is still seen.
+    """
+    upper = np.array(pool.instances[above])  # (B, 128, 128)
+    pixels = np.where(upper[..., None] > 0, pool.pixels[above], pool.pixels[index])
+    both = np.where(upper > 0, upper + MOST_THINGS, pool.instances[index])
+    concepts = np.concatenate([pad_things(pool, rows)[0] for rows in (index, above)], 1)
+    masks = torch.from_numpy(both)[:, None] == torch.arange(1, 2 * MOST_THINGS + 1)[None, :, None, None]
+    boxes = tight_boxes(masks)
+    images, numbers, boxes = mirror(roughen(normalise(pixels)), torch.from_numpy(both), boxes)
+    return finish(images, numbers, torch.from_numpy(concepts), boxes)
+
+
+def tight_boxes(masks: Tensor) -> Tensor:
+    """x0 y0 x1 y1 around each mask (..., H, W), fractions; of an empty mask without meaning."""
+    columns, rows = masks.any(-2), masks.any(-1)
+    ends = [(line.int().argmax(-1), line.shape[-1] - line.flip(-1).int().argmax(-1)) for line in (columns, rows)]
+    (x0, x1), (y0, y1) = ends
+    return torch.stack([x0, y0, x1, y1], -1) / masks.shape[-1]
+
+
+def join(first: Batch, second: Batch) -> Batch:
+    """Both batches as one; the first has no more things than the second."""
+    more = second.concepts.shape[1] - first.concepts.shape[1]
+    concepts = F.pad(first.concepts, (0, more), value=NONE)
+    covered, boxes = F.pad(first.covered, (0, 0, 0, 0, 0, more)), F.pad(first.boxes, (0, 0, 0, more))
+    pairs = (
+        (first.images, second.images),
+        (covered, second.covered),
+        (concepts, second.concepts),
+        (boxes, second.boxes),
+    )
+    return Batch(*(torch.cat(pair) for pair in pairs))
+
+
+def finish(images: Tensor, numbers: Tensor, concepts: Tensor, boxes: Tensor) -> Batch:
+    """The batch of instance numbers (B, 128, 128) and boxes x0 y0 x1 y1."""
+    things = torch.arange(concepts.shape[1] + 1)[None, :, None, None]
+    covered = F.avg_pool2d((numbers[:, None] == things).float(), SIDE // MASK_SIDE)
+    centre, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    return Batch(images, covered, concepts, torch.cat([centre, size], -1))
+
+
 def make_batch(pool: Landscapes, index: NDArray[np.int64], plain: bool = False) -> Batch:
     """The landscapes of `index`, varied unless `plain`."""
     concepts, corners = pad_things(pool, index)
@@ -86,17 +131,14 @@ def make_batch(pool: Landscapes, index: NDArray[np.int64], plain: bool = False) 
     boxes = torch.from_numpy(corners)
     if not plain:
         images, numbers, boxes = mirror(roughen(images), numbers, boxes)
-    things = torch.arange(MOST_THINGS + 1)[None, :, None, None]
-    covered = F.avg_pool2d((numbers[:, None] == things).float(), SIDE // MASK_SIDE)
-    centre, size = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    return Batch(images, covered, torch.from_numpy(concepts), torch.cat([centre, size], -1))
+    return finish(images, numbers, torch.from_numpy(concepts), boxes)
 
 
-def batches(pool: Landscapes, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Endless batches, every landscape once before any comes again."""
+def orders(pool: Landscapes, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Endless index arrays (size,), every landscape once before any comes again."""
     while True:
         order = rng.permutation(len(pool.pixels))
-        yield from (make_batch(pool, order[i : i + size]) for i in range(0, len(order) - size + 1, size))
+        yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
 
 
 def draw_concepts(rng: np.random.Generator, shown: list[int], count: int) -> list[int]:

@@ -21,15 +21,15 @@ import torch
 from checkpoint import DEMO as SIGLIP
 from concepts import CONCEPTS
 from landscape_pool import Landscapes, load_pool
+from safetensors.torch import load_file, save_file
 from sam3_checkpoint import DEMO, save_checkpoint
-from sam3_forward import Answers, answer, read_words
+from sam3_forward import Answers, answer, first, read_words
 from sam3_losses import layer_loss, mask_loss, pair_up
 from sam3_measure import measure_pool
-from safetensors.torch import load_file, save_file
 from sam3_start import PATCH, SIDE, WIDTH, build_model, spread_positions
 from sam3_text import build_tokenizer, word_prompt
 from sam3_towers import TowerQuestions
-from sam3_truth import Asked, Batch, ask, batches, make_batch
+from sam3_truth import Asked, Batch, ask, crowd, join, make_batch, orders
 from torch import Tensor, nn
 from torch.nn import functional as F
 from train_siglip import learning_rate
@@ -48,8 +48,10 @@ class Recipe:
     peak: float  # learning rate of what starts from nothing
     tower: float  # the vision tower's, as a share of it
     prompts: int = 0  # to each picture; 0 = the towers alone
+    crowded: int = 0  # pictures of two landscapes at once beside the batch, for the towers' questions alone
     stop: int | None = None  # steps, where the course was broken off
     spread: bool = False  # the positions first
+    absolute: bool = False  # boxes told by the tokens
     warmup: int = 100  # steps
     floor: float = 1e-5
     decay: float = 0.03  # weight decay, on matrices only
@@ -60,7 +62,8 @@ class Recipe:
 STAGES = (
     Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
     Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8, stop=250),
-    Recipe(steps=1_000, batch=16, peak=1.2e-3, tower=0.5, prompts=3, seed=9, warmup=40, spread=True),
+    Recipe(steps=1_000, batch=16, peak=1.2e-3, tower=0.5, prompts=3, seed=9, warmup=40, stop=500, spread=True),
+    Recipe(steps=1_200, batch=8, crowded=16, peak=1.2e-3, tower=0.8, prompts=3, seed=10, warmup=40, absolute=True),
 )
 
 
@@ -87,10 +90,10 @@ class WholeQuestions(nn.Module):
     The towers' questions are asked on: they teach all the concepts of a picture at once, three prompts only those.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, absolute: bool) -> None:
         super().__init__()
         self.meant = nn.Linear(WIDTH, 1)
-        self.towers = TowerQuestions()
+        self.towers = TowerQuestions(absolute)
 
     def forward(self, answers: Answers, anchors: Tensor, batch: Batch, asked: Asked) -> Losses:
         """All losses of one batch; queries answer in every layer for the things they are paired with in the last."""
@@ -121,16 +124,22 @@ class Course:
     pool: Landscapes
     recipe: Recipe
 
-    def losses(self, batch: Batch, rng: np.random.Generator) -> Losses:
-        """The losses of one batch."""
-        seen = self.model.vision_encoder(batch.images)
+    def losses(self, batch: Batch, crowded: Batch | None, rng: np.random.Generator) -> Losses:
+        """The losses of one batch and the crowded pictures beside it."""
+        shown = batch if crowded is None else join(batch, crowded)
+        seen = self.model.vision_encoder(shown.images)
         every = read_words(self.model, self.tokenizer, [word_prompt(rng, concept) for concept in range(len(CONCEPTS))])
         if isinstance(self.questions, TowerQuestions):
-            return self.questions(seen, every, batch)
+            return self.questions(seen, every, shown)
         asked = ask(rng, batch, self.recipe.prompts)
-        answers = answer(self.model, seen, read_words(self.model, self.tokenizer, asked.texts), asked.present)
+        answers = answer(
+            self.model,
+            first(seen, len(batch.images)),
+            read_words(self.model, self.tokenizer, asked.texts),
+            asked.present,
+        )
         anchors = self.model.detr_decoder.reference_points.weight.detach().sigmoid()[:, :2]
-        return self.questions(answers, anchors, batch, asked) | self.questions.towers(seen, every, batch)
+        return self.questions(answers, anchors, batch, asked) | self.questions.towers(seen, every, shown)
 
     def run(self) -> Iterator[int]:
         """Train, and hand over the number of steps done each `check_every` steps and at the end."""
@@ -138,10 +147,12 @@ class Course:
         optimizer = make_optimizer(self.model.train(), self.questions, recipe)
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         last = recipe.stop or recipe.steps
-        for step, batch in zip(range(last), batches(self.pool, recipe.batch, rng), strict=False):
+        for step, index in zip(range(last), orders(self.pool, recipe.batch + 2 * recipe.crowded, rng), strict=False):
+            batch = make_batch(self.pool, index[: recipe.batch])
+            crowded = crowd(self.pool, *index[recipe.batch :].reshape(2, -1)) if recipe.crowded else None
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, recipe) * group["share"]
-            losses = self.losses(batch, rng)
+            losses = self.losses(batch, crowded, rng)
             optimizer.zero_grad()
             sum(losses.values()).backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -183,7 +194,7 @@ def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> N
     began = time.monotonic()
     tokenizer = build_tokenizer()
     model = first_model(start, tokenizer)
-    questions = WholeQuestions() if recipe.prompts else TowerQuestions()
+    questions = (WholeQuestions if recipe.prompts else TowerQuestions)(recipe.absolute)
     if start and heads_of(start).exists():
         questions.load_state_dict(load_file(heads_of(start)))
     if recipe.spread:

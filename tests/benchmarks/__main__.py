@@ -4,6 +4,15 @@ import subprocess
 import sys
 
 if __name__ == "__main__":
-    for name in ("pipeline", "fetch", "overhead", "memory", "update"):
+    for name in (
+        "pipeline",
+        "fetch",
+        "overhead",
+        "memory",
+        "update",
+        "segment_prompts",
+        "detect_prompts",
+        "segment_memory",
+    ):
         print(f"== {name}", flush=True)
         subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)

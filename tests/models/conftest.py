@@ -66,6 +66,11 @@ def small_sam3(tmp_path_factory) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
+def small_sam3_video(tmp_path_factory, small_sam3) -> Checkpoint:
+    return sam3_checkpoints.as_video(small_sam3, tmp_path_factory.mktemp("small-sam3-video"))
+
+
+@pytest.fixture(scope="session")
 def small_grounding_dino(tmp_path_factory) -> Checkpoint:
     made = grounding_dino_checkpoints
     return checkpoints.of(made.grounding_dino(tmp_path_factory.mktemp("small-gd"), made.SMALL_SIZE, **made.SMALL))

@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from visioncli import models
 from visioncli.errors import ModelError, PredictError, UsageError
-from visioncli.models import grounding_dino
 from visioncli.models.grounding_dino.pixels import sight_from
-from visioncli.models.runtime import RuntimeRequest, choose
+from visioncli.models.runtime import RuntimeRequest
 from visioncli.samples import Facts, ImageRef, Sample
 from visioncli.tasks.detect import DetectOptions
 
@@ -430,7 +429,7 @@ def test_prompts_that_cannot_be_read_are_refused_before_any_picture(predictor, p
 
 def test_it_can_detect_and_nothing_else(small):
     with pytest.raises(ModelError, match="is a grounding-dino model: it can detect, not segment"):
-        grounding_dino.load(small, "segment", choose("cpu", "float32"), True, True)
+        models.load(small, "segment")
 
 
 def test_an_automatic_batch_holds_few_large_pictures(copy):

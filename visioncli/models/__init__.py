@@ -22,6 +22,7 @@ FAMILIES = {
     "dinov3_vit": "visioncli.models.dinov3:load",
     "dinov3_convnext": "visioncli.models.dinov3:load",
     "sam3": "visioncli.models.sam3:load",
+    "sam3_video": "visioncli.models.sam3:load",  # its detector
     "grounding-dino": "visioncli.models.grounding_dino:load",
     "mm-grounding-dino": "visioncli.models.grounding_dino:load",
     "depth_anything": "visioncli.models.depth_anything:load",  # V2, in transformers' layout
@@ -33,6 +34,7 @@ ANSWERS = {  # what a family can be asked
     "dinov3_vit": ("embed",),
     "dinov3_convnext": ("embed",),
     "sam3": ("segment",),
+    "sam3_video": ("segment",),
     "grounding-dino": ("detect",),
     "mm-grounding-dino": ("detect",),
     "depth_anything": ("depth",),

@@ -71,7 +71,7 @@ class Tower:
                 vectors: NDArray[np.float32] = self._run(self._module(dtype), rows).float().cpu().numpy()
                 return vectors
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise PredictError(
                 "out_of_memory", f"{len(batch)} rows do not fit into the memory of {self._device}"
@@ -97,7 +97,7 @@ def _checked(vector: Vector) -> Vector | PredictError:
     return PredictError("non_finite", "the model answered with NaN or infinity, in every precision tried")
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
     # CUDA has a class for it, MPS and the CPU's allocator have only words.

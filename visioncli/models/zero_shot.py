@@ -209,11 +209,10 @@ PREDICTORS: dict[str, Callable[[DualEncoder], Predictor[Any, Any]]] = {
 
 
 def predictor(encoder: DualEncoder, task: str, need_image: bool, need_text: bool) -> Predictor[Any, Any]:
-    """Return the encoder as a predictor for `task`, with what is needed loaded. Raises ModelError."""
-    if task not in PREDICTORS:
-        raise ModelError(
-            f"{encoder.info.id} is a {encoder.info.family} model: it can {' and '.join(PREDICTORS)}, not {task}"
-        )
+    """Return the encoder as a predictor for `task`, a key of PREDICTORS, with what is needed loaded.
+
+    Raises ModelError.
+    """
     encoder.ready(need_image, need_text)
     return PREDICTORS[task](encoder)
 

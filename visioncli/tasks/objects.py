@@ -48,7 +48,8 @@ class Objects:
     @property
     def nbytes(self) -> int:
         """About what it holds, so that what waits can be bounded."""
-        return 256 * (1 + len(self.labels)) + sum(len(mask.counts) for mask in self.masks or ())
+        corners = sum(len(ring) for rings in self.polygons or () for ring in rings)
+        return 256 * (1 + len(self.labels)) + sum(len(mask.counts) for mask in self.masks or ()) + 32 * corners
 
 
 def object_rows(found: Objects) -> list[dict[str, Any]]:

@@ -30,8 +30,6 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     import transformers
 
     family = read_json(checkpoint, "config.json")["model_type"]
-    if task != "detect":
-        raise ModelError(f"{checkpoint.id} is a {family} model: it can detect, not {task}")
     tensor_files(checkpoint)  # refuses what is damaged, missing or a pickle, by name
     _refuse_named_backbone(checkpoint)
     config = parse_config(getattr(transformers, f"{NAMES[family]}Config"), checkpoint)

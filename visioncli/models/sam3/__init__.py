@@ -43,8 +43,6 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     """Return the predictor for segment, its weights loaded. Raises ModelError."""
     from transformers import Sam3Model
 
-    if task != "segment":
-        raise ModelError(f"{checkpoint.id} is a sam3 model: it can segment, not {task}")
     config = _config(checkpoint)
     recipe = fitting(_recipe(checkpoint), config.image_size, checkpoint)
     runtime = for_pixels(runtime, recipe.size[0] * recipe.size[1])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import PredictError
-from visioncli.models.dual_encoder import _is_out_of_memory
+from visioncli.models.dual_encoder import is_out_of_memory
 from visioncli.models.preprocess import Pixels
 from visioncli.models.runtime import PRECISIONS, padded
 from visioncli.models.sam3.prompts import PromptReader, Words
@@ -77,7 +77,7 @@ class Detector:
             with torch.inference_mode():
                 return self._found(pixels, prompts, threshold, self._dtypes)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise PredictError(
                 "out_of_memory", f"{len(pixels)} pictures do not fit into the memory of {self._device}"
