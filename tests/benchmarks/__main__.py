@@ -3,16 +3,11 @@
 import subprocess
 import sys
 
+NAMES = (
+    "pipeline fetch overhead memory update segment_prompts detect_prompts segment_memory".split()  # noqa: SIM905
+)
+
 if __name__ == "__main__":
-    for name in (
-        "pipeline",
-        "fetch",
-        "overhead",
-        "memory",
-        "update",
-        "segment_prompts",
-        "detect_prompts",
-        "segment_memory",
-    ):
+    for name in NAMES:
         print(f"== {name}", flush=True)
         subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)
