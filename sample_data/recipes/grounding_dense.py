@@ -5,6 +5,9 @@ fusion of words and pictures is left out, which the stock model begins with too 
 
 Dense targets are set by hand: an object belongs to the place nearest to its centre on the level that fits its size.
 Places beside it, and those on a level that fits nearly as well, learn its box but are asked nothing about its name.
+Strictly, they are told that they show nothing and that their box is empty. So a second query for the same object looks
+at a place of its own, where nothing is said, and the decoder need not find out that the two are alike: with boxes alike
+its attention between queries had hardly begun to tell them apart after 1,500 steps.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
 LEVEL_SIZES = (0.22, 0.44)  # the side an object has, as a share of the picture's, to fit a level best
 NEARLY = 0.75  # octaves: a level off by less is not held against an object
 BESIDE = 0.6  # cells from an object's centre: where a place is not asked for the name
+EMPTY, EMPTY_WEIGHT = 0.02, 10.0  # the side of a box that is none; heavy, for most places are far from any object
 FOCAL = (0.25, 2.0)  # alpha and gamma of https://arxiv.org/abs/1708.02002, as in the stock loss
 CLASS_WEIGHT, NAME_WEIGHT, L1_WEIGHT, GIOU_WEIGHT = 2.0, 2.0, 5.0, 2.0  # all but the second as in the stock loss
 
@@ -163,8 +167,15 @@ def name_loss(logits: Tensor, right: Tensor, shown: Tensor) -> Tensor:
     return -((scores * right).sum(1) / right.sum(1).clamp(min=1)).mean()
 
 
+def empty_loss(found: Tensor, owners: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
+    """How far the boxes (B, S, 4) of all places but the owners (B, S) are from nothing at their centres."""
+    nothing = lay_out(shapes)[0]
+    nothing[:, 2:] = EMPTY
+    return EMPTY_WEIGHT * (found - nothing).abs().sum(2)[~owners].mean()
+
+
 def dense_loss(
-    logits: Tensor, box_logits: Tensor, truth: Truth, owned: Tensor, shapes: list[tuple[int, int]]
+    logits: Tensor, box_logits: Tensor, truth: Truth, owned: Tensor, shapes: list[tuple[int, int]], strict: bool
 ) -> dict[str, Tensor]:
     """The losses of the encoder's proposals.
 
@@ -178,24 +189,24 @@ def dense_loss(
     right = owned[picture] == names[first[picture] + thing][:, None]  # (P, T)
     target = torch.zeros_like(logits)
     target[picture, place] = right.float()
-    asked = ~assigned.spared
-    asked[picture, place] = True
-    names_found = focal_loss(logits, target)[asked].sum() / max(1, len(picture))
-    telling = name_loss(logits[picture, place], right, owned[picture] >= 0)
-    at, where, what = assigned.boxed
-    found = box_logits[at, where].sigmoid()
-    return {
+    owners = torch.zeros_like(assigned.spared)
+    owners[picture, place] = True
+    names_found = focal_loss(logits, target)[owners | ~assigned.spared | strict].sum() / max(1, len(picture))
+    at, where, what = assigned.named if strict else assigned.boxed
+    found = box_logits.sigmoid()
+    losses = {
         "class": CLASS_WEIGHT * names_found,
-        "name": NAME_WEIGHT * telling,
-        "box": box_loss(found, boxes[first[at] + what]),
+        "name": NAME_WEIGHT * name_loss(logits[picture, place], right, owned[picture] >= 0),
+        "box": box_loss(found[at, where], boxes[first[at] + what]),
     }
+    return losses | ({"empty": empty_loss(found, owners, shapes)} if strict else {})
 
 
 def dense_step(
-    detector: GroundingDinoForObjectDetection, pixels: Tensor, prompts: Prompts, truth: Truth
+    detector: GroundingDinoForObjectDetection, pixels: Tensor, prompts: Prompts, truth: Truth, strict: bool
 ) -> dict[str, Tensor]:
     """The losses of a batch (B, 3, H, W) that shares one prompt, through the encoder alone."""
     words = hear(detector.model, prompts)  # (1, T, WIDTH)
     seen, box_logits, shapes = see(detector.model, pixels)
     owned = torch.from_numpy(prompts.concepts).expand(len(pixels), -1)
-    return dense_loss(seen @ words[0].T, box_logits, truth, owned, shapes)
+    return dense_loss(seen @ words[0].T, box_logits, truth, owned, shapes, strict)

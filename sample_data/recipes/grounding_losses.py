@@ -82,7 +82,7 @@ def whole_loss(
     """The dense losses and every decoder layer's, by name; to be added up."""
     owned, shown = torch.from_numpy(prompts.concepts), prompts.attention_mask.float()
     proposed = out.enc_outputs_class[..., : owned.shape[1]].masked_fill(shown[:, None] == 0, -20.0)
-    dense = dense_loss(proposed, out.enc_outputs_coord_logits, truth, owned, LEVELS)
+    dense = dense_loss(proposed, out.enc_outputs_coord_logits, truth, owned, LEVELS, strict=True)
     losses = {f"dense {name}": loss for name, loss in dense.items()}
     for layer, (logits, boxes) in enumerate(decoder_answers(detector, out)):
         losses |= {f"{layer} {k}": v for k, v in set_loss(logits, boxes, truth, owned, shown).items()}

@@ -41,7 +41,7 @@ TEXT = {
 }
 LAYERS = {
     "d_model": WIDTH,
-    "num_queries": 24,
+    "num_queries": 16,
     "num_feature_levels": len(STAGES),
     "encoder_layers": 2,
     "encoder_attention_heads": 4,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from checkpoint import write_json, write_sums
+from checkpoint import write_json
 from checkpoint import write_tokenizer as write_vocabulary
+from demo_files import write_whole
 from sam3_start import SIDE
 from transformers import PreTrainedTokenizerFast, Sam3Model
 
@@ -39,20 +37,12 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def write_files(model: Sam3Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Every file of the checkpoint, the weights in float16."""
+    """Every file of the checkpoint but its card and sums, the weights in float16."""
     copy.deepcopy(model).half().save_pretrained(folder)
     write_tokenizer(tokenizer, folder)
     write_json(folder / "preprocessor_config.json", PREPROCESSING)
-    if CARD.exists():
-        shutil.copyfile(CARD, folder / "README.md")
 
 
 def save_checkpoint(model: Sam3Model, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
-    """Write beside `out`, then move file by file, the weights last; a reader never sees half a file."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        write_files(model, tokenizer, Path(folder))
-        write_sums(Path(folder))
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".safetensors"):
-            path.chmod(0o644)
-            os.replace(path, out / path.name)
+    """Write the checkpoint with its card and sums; a reader never sees half a file."""
+    write_whole(out, lambda folder: write_files(model, tokenizer, folder), CARD)

@@ -6,6 +6,8 @@ thrown away afterwards. Knows nothing of queries.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from concepts import CONCEPTS
 from sam3_forward import Words
@@ -16,7 +18,6 @@ from torch.nn import functional as F
 from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
 TOKENS = SIDE // PATCH  # to a side
-NAMING = 2.0  # of the loss; telling the concepts apart is what takes longest
 MIDDLING = 12.0  # tokens of a thing
 GROUND_WEIGHT = 0.3  # three quarters of the tokens show ground
 
@@ -40,16 +41,26 @@ def centres() -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], 1)
 
 
-class TowerQuestions(nn.Module):
-    """The heads and the loss of the first stage.
+@dataclass(frozen=True)
+class Asking:
+    """How the towers are asked, which changed from round to round."""
 
-    `absolute`: a token tells its thing's box in the picture, not from its own place on. What a query reads of the tokens
-    are their values, without their places, so only the former lets it know where the box is.
+    naming: float = 1.0  # weight of telling the concepts apart, which takes longest
+    even: bool = False  # a small thing weighs more than its few tokens
+    absolute: bool = False  # a token tells its thing's box in the picture, not from its own place on (see below)
+
+
+class TowerQuestions(nn.Module):
+    """The heads and the losses.
+
+    Why `absolute`: what a query reads of the tokens are their values, without their places. While the values knew boxes
+    from their tokens' places on alone, the queries' boxes hardly moved from the anchors.
     """
 
-    def __init__(self, absolute: bool) -> None:
+    def __init__(self, asking: Asking) -> None:
         super().__init__()
-        middle = torch.full((TOKENS**2, 2), 0.5) if absolute else centres()
+        self.asking = asking
+        middle = torch.full((TOKENS**2, 2), 0.5) if asking.absolute else centres()
         self.prior = nn.Buffer(torch.cat([middle, torch.full_like(middle, ANCHOR)], 1), persistent=False)  # (256, 4)
         self.sharpness = nn.Parameter(torch.tensor(12.0))
         self.ground = nn.Linear(WIDTH, 1)
@@ -67,18 +78,24 @@ class TowerQuestions(nn.Module):
         shares = F.avg_pool2d(batch.covered, batch.covered.shape[-1] // TOKENS).flatten(2)  # (B, K + 1, 256)
         share, thing = shares.max(1)
         concepts = torch.cat([torch.full((len(thing), 1), GROUND), batch.concepts], 1).gather(1, thing)  # (B, 256)
-        rarity = (MIDDLING / shares.sum(-1).clamp(min=3)).sqrt().gather(1, thing)  # a small thing is a thing too
-        weight = share * torch.where(thing == 0, GROUND_WEIGHT, rarity)
+        weight = share * self.weights(shares).gather(1, thing)
         named = F.cross_entropy(self.name_logits(tokens, words).flatten(0, 1), concepts.flatten(), reduction="none")
         boxes = torch.cat([torch.zeros(len(thing), 1, 4), batch.boxes], 1)
         box = boxes.gather(1, thing[..., None].expand(-1, -1, 4))  # (B, 256, 4)
         told = self.box(F.layer_norm(tokens, (WIDTH,))) + self.prior
         inside = (thing > 0) * share
         return {
-            "name": NAMING * (named * weight.flatten()).sum() / weight.sum(),
+            "name": self.asking.naming * (named * weight.flatten()).sum() / weight.sum(),
             "place": 5 * ((told - box).abs().sum(-1) * inside).sum() / inside.sum(),
             **self.fine_losses(seen.fpn_hidden_states[0], batch),
         }
+
+    def weights(self, shares: Tensor) -> Tensor:
+        """What one token of the ground and of each thing weighs, (B, K + 1), by the things' sizes in tokens."""
+        sizes = shares.sum(-1)
+        weights = (MIDDLING / sizes.clamp(min=3)).sqrt() if self.asking.even else torch.ones_like(sizes)
+        weights[:, 0] = GROUND_WEIGHT
+        return weights
 
     def fine_losses(self, level: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What of the masks' pixels is no ground, and the way from there to the thing's centre."""

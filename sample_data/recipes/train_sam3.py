@@ -28,7 +28,7 @@ from sam3_losses import layer_loss, mask_loss, pair_up
 from sam3_measure import measure_pool
 from sam3_start import PATCH, SIDE, WIDTH, build_model, spread_positions
 from sam3_text import build_tokenizer, word_prompt
-from sam3_towers import TowerQuestions
+from sam3_towers import Asking, TowerQuestions
 from sam3_truth import Asked, Batch, ask, crowd, join, make_batch, orders
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,7 +51,8 @@ class Recipe:
     crowded: int = 0  # pictures of two landscapes at once beside the batch, for the towers' questions alone
     stop: int | None = None  # steps, where the course was broken off
     spread: bool = False  # the positions first
-    absolute: bool = False  # boxes told by the tokens
+    heads: bool = False  # go on with the thrown-away heads of the round before
+    asking: Asking = Asking()  # the towers
     warmup: int = 100  # steps
     floor: float = 1e-5
     decay: float = 0.03  # weight decay, on matrices only
@@ -62,8 +63,30 @@ class Recipe:
 STAGES = (
     Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
     Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8, stop=250),
-    Recipe(steps=1_000, batch=16, peak=1.2e-3, tower=0.5, prompts=3, seed=9, warmup=40, stop=500, spread=True),
-    Recipe(steps=1_200, batch=8, crowded=16, peak=1.2e-3, tower=0.8, prompts=3, seed=10, warmup=40, absolute=True),
+    Recipe(
+        steps=1_000,
+        batch=16,
+        peak=1.2e-3,
+        tower=0.5,
+        prompts=3,
+        seed=9,
+        warmup=40,
+        stop=500,
+        spread=True,
+        asking=Asking(2.0),
+    ),
+    Recipe(
+        steps=1_200,
+        batch=8,
+        crowded=16,
+        peak=1.2e-3,
+        tower=0.8,
+        prompts=3,
+        seed=10,
+        warmup=40,
+        heads=True,
+        asking=Asking(2.0, even=True, absolute=True),
+    ),
 )
 
 
@@ -90,10 +113,10 @@ class WholeQuestions(nn.Module):
     The towers' questions are asked on: they teach all the concepts of a picture at once, three prompts only those.
     """
 
-    def __init__(self, absolute: bool) -> None:
+    def __init__(self, asking: Asking) -> None:
         super().__init__()
         self.meant = nn.Linear(WIDTH, 1)
-        self.towers = TowerQuestions(absolute)
+        self.towers = TowerQuestions(asking)
 
     def forward(self, answers: Answers, anchors: Tensor, batch: Batch, asked: Asked) -> Losses:
         """All losses of one batch; queries answer in every layer for the things they are paired with in the last."""
@@ -194,8 +217,8 @@ def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> N
     began = time.monotonic()
     tokenizer = build_tokenizer()
     model = first_model(start, tokenizer)
-    questions = (WholeQuestions if recipe.prompts else TowerQuestions)(recipe.absolute)
-    if start and heads_of(start).exists():
+    questions = (WholeQuestions if recipe.prompts else TowerQuestions)(recipe.asking)
+    if start and recipe.heads:
         questions.load_state_dict(load_file(heads_of(start)))
     if recipe.spread:
         spread_positions(model)

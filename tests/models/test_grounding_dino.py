@@ -215,36 +215,14 @@ def test_the_real_architecture_answers_as_transformers(tmp_path, pictures):
 # Neighbours, texts and precisions
 
 
-def grouped(predictor, images, options):
-    """The pictures' answers, in order; only those that may share a batch do."""
-    keys = [predictor.batch_key(options, predictor.preprocess(sample(image), options)) for image in images]
-    found = {}
-    for key in set(keys):
-        places = [i for i, other in enumerate(keys) if other == key]
-        found |= dict(zip(places, ask(predictor, [images[i] for i in places], options), strict=True))
-    return [found[i] for i in range(len(images))]
-
-
-@pytest.mark.parametrize("size", [grounding_dino_checkpoints.SMALL_SIZE, SQUARE], ids=["by shape", "mixed"])
-def test_a_picture_is_answered_alike_alone_and_beside_others(copy, pictures, size):
-    file = {**grounding_dino_checkpoints.PROCESSOR, "size": size}
+def test_a_picture_is_answered_alike_alone_and_beside_others(copy, pictures):
+    file = {**grounding_dino_checkpoints.PROCESSOR, "size": SQUARE}  # so that pictures of any size share a batch
     checkpoints.write_json(copy.directory / "preprocessor_config.json", file)
-    predictor, options = models.load(copy, "detect", CPU), DetectOptions(PROMPTS, 0.1, 0.1)
-    images = [pictures[i] for i in (7, 3, 4, 6, 2, 5, 12, 15)]
-    alone = [ask(predictor, [image], options)[0] for image in images]
-    assert min(len(found.labels) for found in alone) >= 10
+    predictor, options = models.load(copy, "detect", CPU), DetectOptions(PROMPTS)
+    rows = [predictor.preprocess(sample(pictures[i]), options) for i in (7, 3, 4, 6, 2, 5, 12, 15)]
+    alone = [predictor.forward([row], options)[0] for row in rows]
     for count in (2, 5, 8):
-        for one, other in zip(alone, grouped(predictor, images[:count], options), strict=False):
-            assert one.labels == other.labels
-            np.testing.assert_allclose(one.boxes, other.boxes, atol=0.5)
-            np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)
-
-
-def test_a_neighbour_does_not_change_a_bit(folders, pictures):
-    predictor, options = models.load(folders("grounding_dino"), "detect", CPU), DetectOptions(PROMPTS)
-    row, *others = [predictor.preprocess(sample(pictures[i]), options) for i in (3, 4, 5)]
-    first, second = (predictor.forward([row, other, other, other], options)[0] for other in others)
-    np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(predictor.forward(rows[:count], options), alone[:count])
 
 
 def test_prompts_and_shapes_are_not_mixed_in_a_batch_and_thresholds_are(predictor, pictures):
@@ -276,8 +254,16 @@ def test_the_backbone_sees_a_picture_once_however_many_texts(small, pictures):
     backbone.conv_encoder.register_forward_hook(lambda module, pixels, features: seen.append(len(pixels[0])))
     prompts = tuple(f"the red car {letter}" for letter in "abcdefghijkl")
     for _ in range(2):
-        ask(predictor, [pictures[4]] * 4, DetectOptions(prompts))
-    assert seen == [4, 4]
+        ask(predictor, [pictures[4], pictures[3], pictures[5]], DetectOptions(prompts))
+    assert seen == [1] * 6
+
+
+def test_a_batch_that_was_filled_up_costs_what_it_holds(small, pictures):
+    predictor, seen = models.load(small, "detect", CPU), []
+    predictor._detector._module.model.register_forward_hook(lambda *_: seen.append(1))
+    row = predictor.preprocess(sample(pictures[4]), DetectOptions(PROMPTS))
+    assert len(predictor.forward([row] * 8, DetectOptions(PROMPTS))) == 8
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(("dtype", "least", "most"), [("bfloat16", 0.4, 0.003), ("float16", 0.8, 0.0005)])
@@ -432,11 +418,10 @@ def test_it_can_detect_and_nothing_else(small):
         models.load(small, "segment")
 
 
-def test_an_automatic_batch_holds_few_large_pictures(copy):
-    file = {**grounding_dino_checkpoints.PROCESSOR, "size": {"shortest_edge": 300, "longest_edge": 500}}
-    checkpoints.write_json(copy.directory / "preprocessor_config.json", file)
-    assert models.load(copy, "detect", CPU).info.batch_size == 2
-    assert models.load(copy, "detect", RuntimeRequest("cpu", "float32", 6)).info.batch_size == 6
+def test_an_automatic_batch_is_one_picture_and_says_why(small):
+    info = models.load(small, "detect", CPU).info
+    assert (info.batch_size, info.choices["batch_size"].reason[:28]) == (1, "each picture is asked alone,")
+    assert models.load(small, "detect", RuntimeRequest("cpu", "float32", 6)).info.batch_size == 6
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from `models.phrases`. Knows nothing of files or tables.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from visioncli.errors import ModelError
@@ -15,14 +16,14 @@ from visioncli.models.grounding_dino.detector import Detector
 from visioncli.models.grounding_dino.pixels import Sight, sight_from
 from visioncli.models.grounding_dino.predictor import VERSION, DetectPredictor
 from visioncli.models.phrases import phrases_from
-from visioncli.models.runtime import Runtime, for_pixels
+from visioncli.models.runtime import ASKED, Runtime
 from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor, tensor_files
-from visioncli.provenance import Checkpoint, ModelInfo
+from visioncli.provenance import Checkpoint, Choice, ModelInfo
 
-NAMES = {
+NAMES = {  # model_type -> how transformers' classes begin
     "grounding-dino": "GroundingDino",
     "mm-grounding-dino": "MMGroundingDino",
-}  # model_type -> transformers' prefix
+}
 
 
 def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, need_text: bool) -> Predictor[Any, Any]:
@@ -35,7 +36,10 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     config = parse_config(getattr(transformers, f"{NAMES[family]}Config"), checkpoint)
     sight = sight_from(read_preprocessor(checkpoint))
     phrases = phrases_from(checkpoint, config.max_text_len, config.text_config.max_position_embeddings)
-    runtime = for_pixels(runtime, sight.recipe.size[0] * sight.recipe.size[1])
+    if runtime.batch_size.reason != ASKED:
+        runtime = replace(
+            runtime, batch_size=Choice(1, "each picture is asked alone, so that none moves another's boxes")
+        )
     architecture = getattr(transformers, f"{NAMES[family]}ForObjectDetection")
     module = load_module(architecture, config, checkpoint, runtime.device.value, "float32")
     detector = Detector(module, sight.recipe, runtime.device.value)

@@ -24,13 +24,12 @@ class Detector:
         self._module = module
         self._normalise = _normaliser(recipe, device)
         self.device = device
-        for layer in module.model.encoder.layers:
-            layer.fusion_layer.attn.forward = _one_by_one(layer.fusion_layer.attn.forward)
 
     def ask(self, dtype: str, pixels: Any, texts: Sequence[Text]) -> Any:
         """(n, h, w, 3) uint8 on the device -> (n, queries, sum of 4 + L over the texts) float32.
 
-        Of each text: center x and y, width and height, in shares of the picture, then the probability of each token.
+        Of each text: centre x and y, width and height, in shares of the picture, then the probability of each token.
+        A picture's numbers are the same to the last bit only among as many pictures: see DetectPredictor.
         Raises PredictError for pictures too narrow for the model.
         """
         import torch
@@ -77,23 +76,6 @@ def _normaliser(recipe: Recipe, device: str) -> Callable[[Any], Any]:
     levels = torch.tensor([level * recipe.scale for level in range(256)], dtype=torch.float32, device=device)
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
     return lambda pixels: (levels[pixels.permute(0, 3, 1, 2).int()] - mean) / std
-
-
-def _one_by_one(attention: Callable[..., Any]) -> Callable[..., Any]:
-    """Return transformers' attention between picture and text, asked for one picture after the other.
-
-    It subtracts the greatest logit of the whole batch, so that a neighbour would change how a picture's are rounded.
-    """
-    import torch
-
-    def attend(vision: Any, text: Any, **masks: Any) -> Any:
-        rows = range(len(vision))
-        found = [
-            attention(vision[i : i + 1], text[i : i + 1], **{k: m[i : i + 1] for k, m in masks.items()}) for i in rows
-        ]
-        return tuple(tuple(map(torch.cat, zip(*pairs, strict=True))) for pairs in zip(*found, strict=True))
-
-    return attend
 
 
 @contextmanager
