@@ -14,6 +14,7 @@ Knows nothing of scenes, losses or files.
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -105,6 +106,15 @@ def spread_positions(model: Sam3Model) -> None:
     """Add sines over the whole picture to the tiled positions, which tell a token its place in its window alone."""
     embeddings = model.vision_encoder.backbone.embeddings.position_embeddings
     embeddings.add_(SPREAD * positions(SIDE // PATCH, VISION["hidden_size"]))
+
+
+def without_windows(model: Sam3Model) -> Sam3Model:
+    """The same weights, with every layer of the vision tower looking at the whole picture."""
+    config = copy.deepcopy(model.config)
+    config.vision_config.backbone_config.global_attn_indexes = list(range(VISION["num_hidden_layers"]))
+    whole = Sam3Model(config).float()
+    whole.load_state_dict(model.state_dict())
+    return whole
 
 
 def orthogonal(width: int, gain: float) -> Tensor:

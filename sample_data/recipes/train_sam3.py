@@ -26,7 +26,7 @@ from sam3_checkpoint import DEMO, save_checkpoint
 from sam3_forward import Answers, answer, first, read_words
 from sam3_losses import layer_loss, mask_loss, pair_up
 from sam3_measure import measure_pool
-from sam3_start import PATCH, SIDE, WIDTH, build_model, spread_positions
+from sam3_start import PATCH, SIDE, WIDTH, build_model, spread_positions, without_windows
 from sam3_text import build_tokenizer, word_prompt
 from sam3_towers import Asking, TowerQuestions
 from sam3_truth import Asked, Batch, ask, crowd, join, make_batch, orders
@@ -51,6 +51,8 @@ class Recipe:
     crowded: int = 0  # pictures of two landscapes at once beside the batch, for the towers' questions alone
     stop: int | None = None  # steps, where the course was broken off
     spread: bool = False  # the positions first
+    widen: bool = False  # the tower's windows first, to the whole picture
+    drawing: float = 1.0  # weight of the masks
     heads: bool = False  # go on with the thrown-away heads of the round before
     asking: Asking = Asking()  # the towers
     warmup: int = 100  # steps
@@ -60,32 +62,28 @@ class Recipe:
     check_every: int = 250  # steps between two looks at the tune split
 
 
+CALM = Asking(naming=2.0)
+EVEN = Asking(naming=2.0, even=True, absolute=True)
 STAGES = (
-    Recipe(steps=1_000, batch=32, peak=2e-3, tower=0.5),
-    Recipe(steps=1_100, batch=16, peak=1.5e-3, tower=0.3, prompts=3, seed=8, stop=250),
+    Recipe(1_000, batch=32, peak=2e-3, tower=0.5),
+    Recipe(1_100, batch=16, prompts=3, peak=1.5e-3, tower=0.3, seed=8, stop=250),
+    Recipe(1_000, 16, peak=1.2e-3, tower=0.5, prompts=3, seed=9, warmup=40, stop=500, spread=True, asking=CALM),
     Recipe(
-        steps=1_000,
-        batch=16,
-        peak=1.2e-3,
-        tower=0.5,
-        prompts=3,
-        seed=9,
-        warmup=40,
-        stop=500,
-        spread=True,
-        asking=Asking(2.0),
+        1_200, 8, crowded=16, peak=1.2e-3, tower=0.8, prompts=3, seed=10, warmup=40, stop=750, heads=True, asking=EVEN
     ),
     Recipe(
-        steps=1_200,
-        batch=8,
-        crowded=16,
-        peak=1.2e-3,
-        tower=0.8,
+        1_200,
+        10,
+        crowded=14,
+        peak=1e-3,
+        tower=1.0,
         prompts=3,
-        seed=10,
-        warmup=40,
+        seed=11,
+        warmup=60,
         heads=True,
-        asking=Asking(2.0, even=True, absolute=True),
+        widen=True,
+        drawing=2.0,
+        asking=EVEN,
     ),
 )
 
@@ -113,8 +111,9 @@ class WholeQuestions(nn.Module):
     The towers' questions are asked on: they teach all the concepts of a picture at once, three prompts only those.
     """
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, drawing: float) -> None:
         super().__init__()
+        self.drawing = drawing
         self.meant = nn.Linear(WIDTH, 1)
         self.towers = TowerQuestions(asking)
 
@@ -129,7 +128,7 @@ class WholeQuestions(nn.Module):
             for name, value in layer_loss(layer, pairs, boxes, present).items():
                 losses[name] = losses.get(name, torch.zeros(())) + value / len(answers.layers)
         row = present.cumsum(0)[pairs.prompt] - 1  # of the present prompts, which alone have masks
-        losses["mask"] = mask_loss(answers.masks[row, pairs.query], covered[pairs.prompt, pairs.thing])
+        losses["mask"] = self.drawing * mask_loss(answers.masks[row, pairs.query], covered[pairs.prompt, pairs.thing])
         union = (covered * asked.wanted[..., None, None]).sum(1)  # (N, 32, 32)
         losses["union"] = 0.5 * mask_loss(answers.union, union[present])
         meant = F.avg_pool2d(union, union.shape[-1] // (SIDE // PATCH)).flatten(1)
@@ -217,11 +216,14 @@ def train(recipe: Recipe, pool: Path, out: Path, start: Path | None = None) -> N
     began = time.monotonic()
     tokenizer = build_tokenizer()
     model = first_model(start, tokenizer)
-    questions = (WholeQuestions if recipe.prompts else TowerQuestions)(recipe.asking)
+    asking = recipe.asking
+    questions = WholeQuestions(asking, recipe.drawing) if recipe.prompts else TowerQuestions(asking)
     if start and recipe.heads:
         questions.load_state_dict(load_file(heads_of(start)))
     if recipe.spread:
         spread_positions(model)
+    if recipe.widen:
+        model = without_windows(model)
     course = Course(model, tokenizer, questions, load_pool(pool / "train"), recipe)
     tune = load_pool(pool / "tune")
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)

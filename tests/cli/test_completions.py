@@ -24,7 +24,7 @@ from tests.completions import ROOT, SHELLS, Command, Row, script
 FOLDER = ROOT / "completions"
 
 OFFERED = {
-    "visioncli ": "classify doctor embed models",
+    "visioncli ": "classify depth detect doctor embed models segment",
     "visioncli cl": "classify",
     "visioncli models ": "list pull verify",
     "visioncli models list --j": "--json",
@@ -34,14 +34,17 @@ OFFERED = {
     "visioncli classify --device ": "auto cpu cuda mps",
     "visioncli classify --fail-on ": "any new none",
     "visioncli classify --alpha ": "black drop white",
-    "visioncli embed --store ": "float16 float32",
+    "visioncli embed --store ": "float16 float32 npz",
+    "visioncli embed --features ": "pooled tokens",
     "visioncli embed --workers ": "auto",
+    "visioncli segment --masks ": "png polygons rle",
+    "visioncli depth --depth-size=m": "--depth-size=model",
     "visioncli embed --scor": "",
     "visioncli classify pic": "pictures.csv",
     "visioncli classify --overwrite my": "'my pictures.csv'",
     "visioncli classify -- --ov": "",
     "visioncli classify -o pic": "pictures.csv",
-    "visioncli classify -m de": "demo",
+    "visioncli classify -m de": "demo depth-anything-v2-small",
     "visioncli classify -l @": "'@my pictures.csv' @pictures.csv",
     "visioncli classify -l pic": "",
     "visioncli classify -l a --lab": "",

@@ -84,8 +84,9 @@ def test_verify_says_when_there_is_nothing_to_compare_with(served: LoopbackHub, 
 def test_list_names_demo_the_short_names_and_the_default(served: LoopbackHub) -> None:
     said, _ = ask("list")
     rows = {line.split()[0]: line for line in said}
-    assert list(rows) == ["NAME", "demo", *hub.ALIASES]
-    assert "bundled" in rows["demo"]
+    bundled = [f"demo/{name}" for name in ("siglip", "dinov3", "sam3", "grounding_dino", "depth_anything3")]
+    assert list(rows) == ["NAME", *bundled, *hub.ALIASES]
+    assert all("bundled" in rows[name] for name in bundled)
     assert [name for name, line in rows.items() if "classify,embed  classify,embed" in line] == [
         "siglip2-base-patch16-224"
     ]
@@ -98,7 +99,7 @@ def test_list_shows_what_is_cached_and_can_run_and_nothing_else(served: Loopback
     for hub_id in (ID, "toys/bert", "clip-vit-base-patch32"):
         hub.pull(hub_id)
     rows = [json.loads(line) for line in ask("list", "--json")[0]]
-    cached = [(row["name"], row["id"], row["family"], row["commit"], row["size"]) for row in rows if row["commit"]][1:]
+    cached = [(row["name"], row["id"], row["family"], row["commit"], row["size"]) for row in rows if row["commit"]][5:]
     size = sum(len(FILES[name]) for name in NEEDED)
     assert cached == [
         ("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip", NEW, size),
