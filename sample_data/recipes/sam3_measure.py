@@ -35,13 +35,22 @@ class Truth:
     instances: NDArray[np.uint8]  # (H, W), 0 = ground, k = the k-th thing
 
 
+@dataclass(frozen=True)
+class Finds:
+    """What a prompt found in a picture."""
+
+    masks: Masks
+    boxes: NDArray[np.float64]  # (N, 4) x0 y0 x1 y1, fractions of the picture
+
+
 @dataclass
 class Tally:
     """Counts over pictures."""
 
     things: int = 0
     finds: int = 0  # on prompts whose concept is there
-    ious: list[float] = field(default_factory=list)  # of the pairs
+    ious: list[float] = field(default_factory=list)  # of the pairs' masks
+    boxes: list[float] = field(default_factory=list)  # and boxes
     absent: int = 0  # prompts
     fooled: int = 0  # absent prompts with a find
 
@@ -51,6 +60,7 @@ class Tally:
         return {
             "recall": round(paired / self.things, 4),
             "mean_iou": round(float(np.mean(self.ious)) if paired else 0.0, 4),
+            "box_iou": round(float(np.mean(self.boxes)) if paired else 0.0, 4),
             "precision": round(paired / max(1, self.finds), 4),
             "absent_found": round(self.fooled / max(1, self.absent), 4),
             "things": self.things,
@@ -65,14 +75,27 @@ def ious(found: Masks, true: Masks) -> NDArray[np.float64]:
     return inner / np.maximum(a.sum(1)[:, None] + b.sum(1) - inner, 1)
 
 
-def pair(overlaps: NDArray[np.float64]) -> list[float]:
-    """The IoUs of the pairs, greatest first, each row and column once."""
-    overlaps, pairs = overlaps.copy(), []
-    while overlaps.size and overlaps.max() >= THRESHOLD:
-        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        pairs.append(float(overlaps[row, column]))
-        overlaps[row], overlaps[:, column] = 0, 0
+def pair(overlaps: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Rows and columns of the pairs, the greatest IoU first, each row and column once."""
+    left, pairs = overlaps.copy(), []
+    while left.size and left.max() >= THRESHOLD:
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        pairs.append((int(row), int(column)))
+        left[row], left[:, column] = 0, 0
     return pairs
+
+
+def box_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Of two boxes x0 y0 x1 y1."""
+    inner = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    return float(inner / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - inner))
+
+
+def tight(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The box around a mask (H, W), x0 y0 x1 y1 as fractions of the picture."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    height, width = mask.shape
+    return np.array([columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height])
 
 
 def enlarge(logits: Tensor, size: tuple[int, int]) -> Masks:
@@ -85,15 +108,18 @@ def enlarge(logits: Tensor, size: tuple[int, int]) -> Masks:
 @torch.inference_mode()
 def find(
     model: Sam3Model, tokenizer: PreTrainedTokenizerBase, image: Tensor, prompts: list[str], size: tuple[int, int]
-) -> list[Masks]:
-    """The masks found for each prompt at `size`; the image is (3, 128, 128)."""
+) -> list[Finds]:
+    """What is found for each prompt, the masks at `size`; the image is (3, 128, 128)."""
     words = tokenizer(prompts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     seen = model.get_vision_features(image[None])
     for name in ("fpn_hidden_states", "fpn_position_encoding"):
         setattr(seen, name, tuple(level.expand(len(prompts), -1, -1, -1) for level in getattr(seen, name)))
     out = model(vision_embeds=seen, input_ids=words.input_ids, attention_mask=words.attention_mask)
     sure = out.pred_logits.sigmoid() * out.presence_logits.sigmoid() > THRESHOLD  # (P, Q)
-    return [enlarge(masks[kept], size) for masks, kept in zip(out.pred_masks, sure, strict=True)]
+    return [
+        Finds(enlarge(masks[kept], size), boxes[kept].double().numpy())
+        for masks, boxes, kept in zip(out.pred_masks, out.pred_boxes, sure, strict=True)
+    ]
 
 
 def draw_prompts(seed: int, shown: list[int]) -> list[int]:
@@ -103,17 +129,20 @@ def draw_prompts(seed: int, shown: list[int]) -> list[int]:
     return [*sorted(set(shown)), *absent[:ABSENT]]
 
 
-def count(tally: Tally, asked: list[int], found: list[Masks], truth: Truth) -> None:
+def count(tally: Tally, asked: list[int], found: list[Finds], truth: Truth) -> None:
     """Add one picture's finds."""
-    for concept, masks in zip(asked, found, strict=True):
+    for concept, finds in zip(asked, found, strict=True):
         mine = [truth.instances == number for number, one in enumerate(truth.concepts, 1) if one == concept]
         if not mine:
             tally.absent += 1
-            tally.fooled += len(masks) > 0
+            tally.fooled += len(finds.masks) > 0
             continue
         tally.things += len(mine)
-        tally.finds += len(masks)
-        tally.ious += pair(ious(masks, np.stack(mine)))
+        tally.finds += len(finds.masks)
+        overlaps = ious(finds.masks, np.stack(mine))
+        pairs = pair(overlaps)
+        tally.ious += [float(overlaps[place]) for place in pairs]
+        tally.boxes += [box_iou(finds.boxes[row], tight(mine[column])) for row, column in pairs]
 
 
 def measure_pool(

@@ -1,4 +1,4 @@
-"""The first stage's questions to every token of a picture: what it shows, where that is, and what is no ground.
+"""Questions to every token of a picture: what it shows, where that is, and what is no ground.
 
 The likeness of a token and a word is what the encoder's attention will look for later. The three linear heads are
 thrown away afterwards. Knows nothing of queries.
