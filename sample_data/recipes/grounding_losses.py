@@ -17,6 +17,7 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 from transformers.models.grounding_dino.modeling_grounding_dino import GroundingDinoObjectDetectionOutput
 
 CLASS_COST, L1_COST, GIOU_COST = 2.0, 5.0, 2.0  # all but the first (1.0) as in GroundingDinoConfig
+IDLE_WEIGHT = 2.0
 TAKEN = 1e6  # a cost above all others
 
 
@@ -40,14 +41,20 @@ def choose(logits: Tensor, boxes: Tensor, right: Tensor, true_boxes: Tensor) -> 
     return chosen
 
 
-def set_loss(logits: Tensor, boxes: Tensor, truth: Truth, owned: Tensor, shown: Tensor) -> dict[str, Tensor]:
-    """The losses of one decoder layer; logits (B, Q, T), boxes (B, Q, 4), `owned` and `shown` (B, T)."""
-    target = torch.zeros_like(logits)
+def set_loss(
+    logits: Tensor, boxes: Tensor, proposed: Tensor, truth: Truth, owned: Tensor, shown: Tensor
+) -> dict[str, Tensor]:
+    """The losses of one decoder layer; logits (B, Q, T), boxes (B, Q, 4), `owned` and `shown` (B, T).
+
+    A query that answers for nothing leaves its box where the encoder `proposed` it, (B, Q, 4): else it would move to the
+    object it is part of, and the next layer would see that object there once more.
+    """
+    target, idle = torch.zeros_like(logits), torch.ones(boxes.shape[:2], dtype=torch.bool)
     said, found, rights = [], [], []
     for n, (concepts, true_boxes) in enumerate(zip(truth.concepts, truth.boxes, strict=True)):
         right = (owned[n] == torch.from_numpy(concepts)[:, None]).float()  # (N, T)
         chosen = choose(logits[n], boxes[n], right, true_boxes)
-        target[n, chosen] = right
+        target[n, chosen], idle[n, chosen] = right, False
         said.append(logits[n, chosen].masked_fill(owned[n] < 0, -1e4))
         found.append(boxes[n, chosen])
         rights.append(right)
@@ -57,6 +64,7 @@ def set_loss(logits: Tensor, boxes: Tensor, truth: Truth, owned: Tensor, shown: 
         "class": CLASS_WEIGHT * (focal_loss(logits, target) * shown[:, None]).sum() / count,
         "name": NAME_WEIGHT * name_loss(torch.cat(said), right, torch.ones_like(right, dtype=torch.bool)),
         "box": box_loss(torch.cat(found), torch.cat(truth.boxes)),
+        "idle": IDLE_WEIGHT * (boxes - proposed).abs().sum(2)[idle].mean(),
     }
 
 
@@ -85,5 +93,8 @@ def whole_loss(
     dense = dense_loss(proposed, out.enc_outputs_coord_logits, truth, owned, LEVELS, strict=True)
     losses = {f"dense {name}": loss for name, loss in dense.items()}
     for layer, (logits, boxes) in enumerate(decoder_answers(detector, out)):
-        losses |= {f"{layer} {k}": v for k, v in set_loss(logits, boxes, truth, owned, shown).items()}
+        losses |= {
+            f"{layer} {k}": v
+            for k, v in set_loss(logits, boxes, out.init_reference_points, truth, owned, shown).items()
+        }
     return losses

@@ -128,20 +128,26 @@ def build_detector() -> GroundingDinoForObjectDetection:
 
 @torch.no_grad()
 def warm_decoder(detector: GroundingDinoForObjectDetection) -> None:
-    """Let every decoder layer begin by seeing, near the centre of its box, what the encoder's own scores see.
+    """Let the decoder begin by repeating what the encoder says near the centre of each box, and nothing else.
 
-    The layers' own norms take the encoder's scale too: the stock decoder moves its boxes by what it holds before
+    Its layers see through the encoder's own projection, drown what else a query holds at first, and begin without their
+    other sublayers. Their own norms take the encoder's scale: the stock decoder moves its boxes by what it holds before
     `decoder.layer_norm` and answers by what it holds after, through one box head, so the two had better be alike.
     """
-    model = detector.model
+    model, fresh = detector.model, build_detector()
+    model.decoder.load_state_dict(fresh.model.decoder.state_dict())
+    detector.bbox_embed.load_state_dict(fresh.bbox_embed.state_dict())
+    end = model.enc_output_norm
+    model.decoder.layer_norm.load_state_dict(end.state_dict())
     for layer in model.decoder.layers:
-        sight = layer.encoder_attn
-        sight.value_proj.weight.copy_(model.enc_output.weight)
-        sight.value_proj.bias.copy_(model.enc_output.bias)
-        sight.output_proj.weight.copy_(2 * torch.eye(WIDTH))
-        sight.sampling_offsets.bias.mul_(0.25)
-        layer.final_layer_norm.load_state_dict(model.enc_output_norm.state_dict())
-    model.decoder.layer_norm.load_state_dict(model.enc_output_norm.state_dict())
+        layer.encoder_attn.value_proj.load_state_dict(model.enc_output.state_dict())
+        layer.encoder_attn.output_proj.weight.copy_(2 * torch.eye(WIDTH))
+        layer.encoder_attn.sampling_offsets.bias.mul_(0.25)
+        layer.final_layer_norm.weight.fill_(end.weight.mean())
+        layer.final_layer_norm.bias.fill_(end.bias.mean())
+        for silent in (layer.self_attn.out_proj, layer.encoder_attn_text.out_proj, layer.fc2):
+            nn.init.zeros_(silent.weight)
+    model.decoder.layers[0].encoder_attn_text_layer_norm.weight.fill_(GAIN)
 
 
 def unfreeze_statistics(detector: GroundingDinoForObjectDetection) -> None:

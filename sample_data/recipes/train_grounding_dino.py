@@ -42,6 +42,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GroundingDinoForObjectDetection
 
+DECODER = ("model.decoder.", "query_position_embeddings")  # its box heads among them
 SLOW = ("sampling_offsets",)  # a tenth of the rate, as in Deformable DETR
 
 
@@ -55,6 +56,8 @@ class Recipe:
     seed: int
     warm: bool = False  # the decoder starts from what the encoder has learnt
     live: bool = True  # batch norms learn
+    alone: bool = False  # the decoder learns alone
+    span: int | None = None  # steps the rate would take to fall, where not `steps`
     stretch: bool = True  # vary pictures beyond their mirror image
     strict: bool = False  # one place for each object; in whole rounds it always is
     batch: int = 16
@@ -68,7 +71,8 @@ ROUNDS = (
     Recipe(steps=2_000, peak=1.5e-3, whole=False, seed=7),
     Recipe(steps=1_500, peak=1.2e-3, whole=False, seed=8),
     Recipe(steps=1_500, peak=1e-3, whole=False, strict=True, seed=9),
-    Recipe(steps=1_500, peak=8e-4, whole=True, warm=True, stretch=False, seed=10),
+    Recipe(steps=900, span=1_500, peak=8e-4, whole=True, warm=True, stretch=False, seed=10),
+    Recipe(steps=500, peak=1.5e-3, whole=True, warm=True, live=False, alone=True, stretch=False, seed=11),
 )
 ALL_SHARE = 0.25  # of the batches ask for every concept
 FEWEST, MOST = 4, 40  # concepts in the prompts of the others
@@ -131,6 +135,9 @@ def make_optimizer(detector: GroundingDinoForObjectDetection, recipe: Recipe) ->
     groups = defaultdict(list)
     for name, parameter in detector.named_parameters():
         slow = any(part in name for part in SLOW)
+        if recipe.alone and not any(part in name for part in DECODER):
+            parameter.requires_grad_(False)
+            continue
         groups[recipe.decay if parameter.ndim >= 2 else 0.0, 0.1 if slow else 1.0].append(parameter.requires_grad_())
     return torch.optim.AdamW(
         [{"params": list_, "weight_decay": decay, "share": share} for (decay, share), list_ in groups.items()]
@@ -141,7 +148,7 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     """Linear warm-up, then half a cosine down to the floor."""
     if step < recipe.warmup:
         return recipe.peak * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
+    done = (step - recipe.warmup) / ((recipe.span or recipe.steps) - recipe.warmup)
     return recipe.floor + (recipe.peak - recipe.floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
