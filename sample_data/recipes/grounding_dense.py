@@ -30,7 +30,8 @@ from transformers.models.grounding_dino.modeling_grounding_dino import (
 LEVEL_SIZES = (0.22, 0.44)  # the side an object has, as a share of the picture's, to fit a level best
 NEARLY = 0.75  # octaves: a level off by less is not held against an object
 BESIDE = 0.6  # cells from an object's centre: where a place is not asked for the name
-EMPTY, EMPTY_WEIGHT = 0.02, 10.0  # the side of a box that is none; heavy, for most places are far from any object
+EMPTY = (0.02, 0.06)  # the side of a box that is none, by level: so that the decoder can tell whose place it was
+EMPTY_WEIGHT = 10.0  # heavy, for most places are far from any object
 FOCAL = (0.25, 2.0)  # alpha and gamma of https://arxiv.org/abs/1708.02002, as in the stock loss
 CLASS_WEIGHT, NAME_WEIGHT, L1_WEIGHT, GIOU_WEIGHT = 2.0, 2.0, 5.0, 2.0  # all but the second as in the stock loss
 
@@ -169,8 +170,8 @@ def name_loss(logits: Tensor, right: Tensor, shown: Tensor) -> Tensor:
 
 def empty_loss(found: Tensor, owners: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
     """How far the boxes (B, S, 4) of all places but the owners (B, S) are from nothing at their centres."""
-    nothing = lay_out(shapes)[0]
-    nothing[:, 2:] = EMPTY
+    nothing, levels = lay_out(shapes)
+    nothing[:, 2:] = torch.tensor(EMPTY)[levels][:, None]
     return EMPTY_WEIGHT * (found - nothing).abs().sum(2)[~owners].mean()
 
 

@@ -46,8 +46,8 @@ def set_loss(
 ) -> dict[str, Tensor]:
     """The losses of one decoder layer; logits (B, Q, T), boxes (B, Q, 4), `owned` and `shown` (B, T).
 
-    A query that answers for nothing leaves its box where the encoder `proposed` it, (B, Q, 4): else it would move to the
-    object it is part of, and the next layer would see that object there once more.
+    A query that answers for nothing leaves its box where the encoder `proposed` it, (B, Q, 4): else it would move to
+    the object it is part of, and the next layer would see that object there once more.
     """
     target, idle = torch.zeros_like(logits), torch.ones(boxes.shape[:2], dtype=torch.bool)
     said, found, rights = [], [], []

@@ -57,6 +57,7 @@ class Recipe:
     warm: bool = False  # the decoder starts from what the encoder has learnt
     live: bool = True  # batch norms learn
     alone: bool = False  # the decoder learns alone
+    scenes: range = range(16_000)  # of the pool
     span: int | None = None  # steps the rate would take to fall, where not `steps`
     stretch: bool = True  # vary pictures beyond their mirror image
     strict: bool = False  # one place for each object; in whole rounds it always is
@@ -72,7 +73,8 @@ ROUNDS = (
     Recipe(steps=1_500, peak=1.2e-3, whole=False, seed=8),
     Recipe(steps=1_500, peak=1e-3, whole=False, strict=True, seed=9),
     Recipe(steps=900, span=1_500, peak=8e-4, whole=True, warm=True, stretch=False, seed=10),
-    Recipe(steps=500, peak=1.5e-3, whole=True, warm=True, live=False, alone=True, stretch=False, seed=11),
+    Recipe(steps=3_000, peak=1.5e-3, whole=False, strict=True, stretch=False, scenes=range(16_000, 32_000), seed=11),
+    Recipe(steps=500, peak=1.5e-3, whole=True, warm=True, live=False, alone=True, stretch=False, seed=12),
 )
 ALL_SHARE = 0.25  # of the batches ask for every concept
 FEWEST, MOST = 4, 40  # concepts in the prompts of the others
@@ -164,7 +166,7 @@ class Course:
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Truth]]:
         """Endless pictures (B, 3, H, W) and their objects, every picture once before any comes again."""
         while True:
-            order = rng.permutation(len(self.pool.pixels))
+            order = rng.permutation(self.recipe.scenes)
             for i in range(0, len(order) - self.recipe.batch + 1, self.recipe.batch):
                 numbers = order[i : i + self.recipe.batch]
                 pixels = normalise(np.stack([self.pool.pixels[n] for n in numbers]))

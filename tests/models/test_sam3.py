@@ -307,8 +307,8 @@ def test_pixels_that_do_not_fit_the_model_are_a_model_error(checkpoint, tmp_path
 
 
 def test_another_task_is_refused(checkpoint):
-    with pytest.raises(ModelError, match="can segment, not classify"):
-        load(checkpoint, "classify", choose("cpu", "float32"), True, True)
+    with pytest.raises(ModelError, match="is a sam3 model: it can segment, not embed"):
+        models.load(checkpoint, "embed", CPU)
 
 
 def test_it_says_what_it_is(checkpoint, predictor):
