@@ -86,6 +86,9 @@ class MeanColour:
             raise self.refused[colour]
         return sample.image[:1, :1] if self.only_corner else sample.image
 
+    def prepare(self, options: None) -> None:
+        pass
+
     def forward(self, inputs: Sequence[NDArray[np.uint8]], options: None) -> list[Colour | PredictError]:
         if self.gate is not None:
             self.gate.wait(20)

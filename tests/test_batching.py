@@ -13,7 +13,7 @@ from visioncli.errors import DeviceError, PredictError
 def asked(double: MeanColour, numbers: Sequence[int]) -> list[object]:
     """Answers for colours by number: the colour itself, or the error's code."""
     inputs = [np.array([[colour_of(number)]], dtype=np.uint8) for number in numbers]
-    outputs = SafeForward(double, None, double.batch_size)(inputs)
+    outputs = SafeForward(double, double.batch_size)(inputs, None)
     return [output.code if isinstance(output, PredictError) else output for output in outputs]
 
 

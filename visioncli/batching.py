@@ -17,54 +17,58 @@ _GIVE_UP_AFTER = 8  # rows that fail alone before any row ever succeeded: it is 
 class SafeForward:
     """One predictor's `forward`, one output or one PredictError per input."""
 
-    def __init__(self, predictor: Predictor[Any, Any], options: Any, batch_size: int) -> None:
+    def __init__(self, predictor: Predictor[Any, Any], batch_size: int, *, fill: bool = True) -> None:
         self._predictor = predictor
-        self._options = options
         self.limit = batch_size  # lowered for good when the device runs out of memory
-        self._good: Any = None  # an input that was answered: tells a poison row from a broken device
+        self._fill = fill  # pad short batches; off where a lone row must not pay for a whole batch
+        self._good: tuple[Any, Any] | None = None  # answered input and options: tell a poison row from a broken device
         self._failed_alone = 0
 
     @property
     def has_answered(self) -> bool:
         return self._good is not None
 
-    def __call__(self, inputs: Sequence[Any]) -> list[Any | PredictError]:
+    def __call__(self, inputs: Sequence[Any], options: Any) -> list[Any | PredictError]:
         """Return one output per input, in order. Raises DeviceError when the device fails whatever it is given."""
         outputs: list[Any | PredictError] = []
         while len(outputs) < len(inputs):
-            outputs += self._attempt(inputs[len(outputs) : len(outputs) + self.limit])
+            outputs += self._attempt(inputs[len(outputs) : len(outputs) + self.limit], options)
         return outputs
 
-    def _attempt(self, inputs: Sequence[Any]) -> list[Any | PredictError]:
+    def _attempt(self, inputs: Sequence[Any], options: Any) -> list[Any | PredictError]:
         try:
-            outputs = self._forward(inputs)
+            outputs = self._forward(inputs, options)
         except MemoryError:
-            return self._halve(inputs, PredictError("out_of_memory", "there was not enough memory for the batch"))
+            error = PredictError("out_of_memory", "there was not enough memory for the batch")
+            return self._halve(inputs, options, error)
         except PredictError as error:
-            return self._halve(inputs, error) if error.code == "out_of_memory" else self._bisect(inputs, error)
+            is_full = error.code == "out_of_memory"
+            return self._halve(inputs, options, error) if is_full else self._bisect(inputs, options, error)
         except RuntimeError as error:  # what torch raises for everything that goes wrong on a device
-            return self._bisect(inputs, error)
-        self._good = inputs[0]
+            return self._bisect(inputs, options, error)
+        self._good = inputs[0], options
         return outputs
 
-    def _forward(self, inputs: Sequence[Any]) -> list[Any | PredictError]:
+    def _forward(self, inputs: Sequence[Any], options: Any) -> list[Any | PredictError]:
         # Padded, so that a row's numbers do not depend on how many neighbours the end of a run left it.
-        padded = list(inputs) + [inputs[-1]] * (self.limit - len(inputs))
-        outputs = list(self._predictor.forward(padded, self._options))
+        padded = list(inputs) + [inputs[-1]] * (self.limit - len(inputs) if self._fill else 0)
+        outputs = list(self._predictor.forward(padded, options))
         if len(outputs) != len(padded):
             raise ValueError(f"{self._predictor.info.id} gave {len(outputs)} outputs for {len(padded)} inputs")
         return outputs[: len(inputs)]
 
-    def _halve(self, inputs: Sequence[Any], error: PredictError) -> list[Any | PredictError]:
+    def _halve(self, inputs: Sequence[Any], options: Any, error: PredictError) -> list[Any | PredictError]:
         if self.limit == 1:
             return [error]
         self.limit //= 2
-        return self(inputs)
+        return self(inputs, options)
 
-    def _bisect(self, inputs: Sequence[Any], error: RuntimeError | PredictError) -> list[Any | PredictError]:
+    def _bisect(
+        self, inputs: Sequence[Any], options: Any, error: RuntimeError | PredictError
+    ) -> list[Any | PredictError]:
         if len(inputs) > 1:
-            middle = len(inputs) // 2
-            return self(inputs[:middle]) + self(inputs[middle:])  # not `_attempt`: the limit may sink on the way
+            middle = len(inputs) // 2  # `self`, not `_attempt`: the limit may sink on the way
+            return self(inputs[:middle], options) + self(inputs[middle:], options)
         if isinstance(error, PredictError):
             return [error]
         self._suspect_device(error)
@@ -77,7 +81,7 @@ class SafeForward:
             return
         try:
             if self._good is not None:
-                self._forward([self._good])
+                self._forward([self._good[0]], self._good[1])
                 return
         except (PredictError, MemoryError):
             return  # the device answers, if only that it is full

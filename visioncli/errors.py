@@ -125,6 +125,7 @@ CODES: dict[str, str] = {
     "decode_unsupported_mode": "a pixel format without an exact 8-bit meaning (32-bit integer or float)",
     "decode_unsupported_format": "a picture format whose library is not installed (HEIC, AVIF)",
     "decode_too_many_pixels": "more pixels than --max-pixels",
+    "base64_invalid": "a request's picture is no base64",
     "text_missing": "the text cell is empty",
     "preprocess_failed": "the model's preprocessing refused the picture",
     "out_of_memory": "one picture alone does not fit into the device's memory",

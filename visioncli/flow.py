@@ -207,10 +207,11 @@ class Flow:
         row.sample = sample if needs_pixels else replace(sample, image=None)  # the model's are in `inputs` now
 
     def _run_device(self) -> None:
-        forward = SafeForward(self._predictor, self._options, self._ledger.batch_size)
+        forward = SafeForward(self._predictor, self._ledger.batch_size)
         while rows := self._ledger.next_batch():
             started = time.perf_counter()
-            outputs = forward([row.inputs for row in rows])
+            self._predictor.prepare(self._options)
+            outputs = forward([row.inputs for row in rows], self._options)
             self._meter.hold("device", time.perf_counter() - started)
             self._meter.add(inferred=len(rows))
             self._ledger.batch_size, self._ledger.device_answers = forward.limit, forward.has_answered

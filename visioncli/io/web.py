@@ -28,12 +28,15 @@ from typing import NoReturn
 from urllib.parse import urljoin
 
 import aiohttp
+from aiohttp.abc import AbstractResolver as Resolver
 from multidict import CIMultiDict
 from yarl import URL
 
 from visioncli.errors import FetchError, UsageError, is_passing
 from visioncli.io.address import Address, is_public, parse_url
 from visioncli.io.fetch import Fetched, FetchOptions, Unchanged
+
+__all__ = ["Client", "Resolver", "open_client"]
 
 MAX_REDIRECTS = 5
 MAX_REST_S = 60.0  # a longer Retry-After is no pause but a refusal
@@ -118,7 +121,7 @@ class Client:
                 attempt.seconds -= time.monotonic() - begun
 
     async def _request(self, address: Address, attempt: _Attempt, host: _Host) -> Fetched | Unchanged | Address:
-        is_guarded = self.options.guard and address.host not in self.options.allow_hosts
+        is_guarded = self.options.guard and not self._lets_pass(address)
         session = self.guarded if is_guarded else self.free
         url = URL(str(address), encoded=True)
         async with session.get(url, headers=self._headers(address, attempt), allow_redirects=False) as response:
@@ -132,6 +135,10 @@ class Client:
             if version is not None and version == attempt.seen:
                 return Unchanged(version)  # the connection is closed under the rest of the body
             return Fetched(await _read_body(response, self.options.max_bytes), version)
+
+    def _lets_pass(self, address: Address) -> bool:
+        """Whether --allow-host names the host, alone or with this port."""
+        return not {address.host, f"{address.host}:{address.port}"}.isdisjoint(self.options.allow_hosts)
 
     def _headers(self, address: Address, attempt: _Attempt) -> CIMultiDict[str]:
         headers = CIMultiDict(
@@ -147,21 +154,26 @@ class Client:
         return headers
 
 
-async def open_client(options: FetchOptions) -> Client:
-    """Build the client, inside the running loop that will use it. Raises UsageError for a bad --ca-cert."""
+async def open_client(options: FetchOptions, resolver: Resolver | None = None) -> Client:
+    """Build the client, inside the running loop that will use it; `resolver` None: the system's.
+
+    Raises UsageError for a bad --ca-cert.
+    """
     trust = ssl.create_default_context()
     if options.ca_cert is not None:
         try:
             trust.load_verify_locations(options.ca_cert)
         except OSError as error:
             raise UsageError(f"--ca-cert {options.ca_cert} cannot be read: {error}") from error
-    return Client(options, _session(trust, _guarded_socket), _session(trust, None))
+    return Client(options, _session(trust, _guarded_socket, resolver), _session(trust, None, resolver))
 
 
-def _session(trust: ssl.SSLContext, make_socket: aiohttp.connector.SocketFactoryType | None) -> aiohttp.ClientSession:
+def _session(
+    trust: ssl.SSLContext, make_socket: aiohttp.connector.SocketFactoryType | None, resolver: Resolver | None
+) -> aiohttp.ClientSession:
     """No limits, cookies or proxies of aiohttp's own: hosts are limited above, and a proxy would pass the guard."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=make_socket),
+        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=make_socket, resolver=resolver),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
     )

@@ -7,10 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 from visioncli.errors import ModelError
 from visioncli.models.runtime import RuntimeRequest, choose
-from visioncli.models.weights import read_json
+from visioncli.models.weights import count_parameters, read_json
 from visioncli.provenance import Checkpoint, ModelInfo
 from visioncli.samples import Sample
 from visioncli.tables import look_up
+
+__all__ = ["ANSWERS", "FAMILIES", "Predictor", "count_parameters", "family_of", "load", "load_all"]
 
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -58,6 +60,9 @@ class Predictor(Protocol[OptionsT_contra, ResultT_co]):
 
     def preprocess(self, sample: Sample, options: OptionsT_contra) -> Any:
         """CPU, many threads, no shared state. Returns one row of inputs; raises PredictError for this row alone."""
+
+    def prepare(self, options: OptionsT_contra) -> None:
+        """Device thread, before `forward`: what the options alone need, computed once and kept."""
 
     def forward(self, inputs: Sequence[Any], options: OptionsT_contra) -> Sequence[Any]:
         """Device, one thread, one batch. Returns one row of outputs per input, on the CPU."""
@@ -109,3 +114,13 @@ def load(
         checkpoint, task, runtime, need_image, needs_text
     )
     return predictor
+
+
+def load_all(checkpoint: Checkpoint, request: RuntimeRequest) -> dict[str, Predictor[Any, Any]]:
+    """Return a predictor for each task the checkpoint can answer, over weights that are loaded once.
+
+    Raises as `load` does.
+    """
+    tasks = ANSWERS.get(str(family_of(read_json(checkpoint, "config.json"))), ("classify",))
+    first = load(checkpoint, tasks[0], request)
+    return {tasks[0]: first} | {task: first.with_same_weights(task) for task in tasks[1:]}  # type: ignore[attr-defined]

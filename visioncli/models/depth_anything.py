@@ -168,6 +168,9 @@ class DepthPredictor:
         self.check(options)
         return self._recipe.apply(picture(sample))
 
+    def prepare(self, options: DepthOptions) -> None:
+        """Nothing is needed but pictures."""
+
     def forward(
         self, inputs: Sequence[NDArray[np.uint8]], options: DepthOptions
     ) -> list[NDArray[np.float32] | PredictError]:

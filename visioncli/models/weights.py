@@ -6,6 +6,7 @@ Knows nothing of families, devices or tasks.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,17 @@ def tensor_files(checkpoint: Checkpoint) -> dict[str, Path]:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path.name} of {checkpoint.id} is damaged: {error}") from error
     return found
+
+
+def count_parameters(checkpoint: Checkpoint) -> int:
+    """Return how many numbers the checkpoint's tensors hold, from headers alone. Raises ModelError."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in set(tensor_files(checkpoint).values()):
+        with safe_open(path, "pt") as file:
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return count
 
 
 def read_number(checkpoint: Checkpoint, files: dict[str, Path], name: str) -> float:

@@ -48,9 +48,12 @@ class ClassifyPredictor:
         self.check(options)
         return self._encoder.recipe.apply(_picture(sample))
 
-    def forward(self, inputs: Sequence[Pixels], options: ClassifyOptions) -> list[Vector | PredictError]:
-        """One unit vector per picture; the labels' vectors are computed beside the first batch."""
+    def prepare(self, options: ClassifyOptions) -> None:
+        """Compute the labels' vectors. Raises ModelError."""
         self._label_vectors(options)
+
+    def forward(self, inputs: Sequence[Pixels], options: ClassifyOptions) -> list[Vector | PredictError]:
+        """One unit vector per picture."""
         return [v if isinstance(v, PredictError) else unit(v) for v in self._encoder.image.vectors(inputs)]
 
     def postprocess(
@@ -62,6 +65,10 @@ class ClassifyPredictor:
 
     def batch_key(self, options: ClassifyOptions, inputs: Pixels) -> Hashable:
         return "pixels"
+
+    def with_same_weights(self, task: str) -> Predictor[Any, Any]:
+        """Return a predictor for another task of PREDICTORS."""
+        return PREDICTORS[task](self._encoder)
 
     def _labelled(self, cosines: NDArray[np.float64], options: ClassifyOptions) -> Labelled:
         logits = cosines * self._encoder.scale + (self._encoder.bias or 0.0)
@@ -160,6 +167,9 @@ class EmbedPredictor:
         if ids is None:
             raise PredictError("text_missing", f"the column {options.text_column} is empty")
         return Inputs(None, ids)
+
+    def prepare(self, options: EmbedOptions) -> None:
+        """Nothing is needed but pictures and texts."""
 
     def forward(self, inputs: Sequence[Inputs], options: EmbedOptions) -> list[Vectors | PredictError]:
         """One row per input; vectors as the model gives them, not normalised."""

@@ -46,6 +46,9 @@ class DepthPredictor:
         given_focal(sample, options)  # a cell that is no length fails its row here
         return self._recipe.apply(picture(sample))
 
+    def prepare(self, options: DepthOptions) -> None:
+        """Nothing is needed but pictures."""
+
     def forward(self, inputs: Sequence[NDArray[np.uint8]], options: DepthOptions) -> list[Maps | PredictError]:
         """One picture's maps a row, (h, w) of the inputs, which are of one shape."""
         size = (inputs[0].shape[0], inputs[0].shape[1])

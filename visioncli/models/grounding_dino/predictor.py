@@ -57,6 +57,9 @@ class DetectPredictor:
             raise PredictError("input_missing", "the row has no picture")
         return self._sight.apply(sample.image, _original(sample))
 
+    def prepare(self, options: DetectOptions) -> None:
+        """The prompts are part of every forward pass."""
+
     def forward(self, inputs: Sequence[Pixels], options: DetectOptions) -> list[NDArray[np.float32] | PredictError]:
         """One (queries, …) a row, as Detector.ask gives it."""
         texts, detector = self._phrases.texts(options.prompts), self._detector

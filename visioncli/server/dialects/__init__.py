@@ -1,0 +1,1 @@
+"""One file a documented API: parse, ask, render, refuse."""
