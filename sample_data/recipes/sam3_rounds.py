@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sam3_towers import Asking
 
@@ -20,6 +20,7 @@ class Recipe:
     peak: float  # learning rate of what starts from nothing
     tower: float  # the vision tower's, as a share of it
     seed: int
+    landscapes: int = 16_000  # of the pool, its first
     prompts: int = 3  # to each picture; 0 = the towers alone
     crowded: int = 0  # pictures of two landscapes at once beside the batch, for the towers' questions alone
     stop: int | None = None  # steps, where the round was broken off
@@ -34,21 +35,13 @@ class Recipe:
     check_every: int = 250  # steps between two looks at the tune split
 
 
+WIDE = Recipe(0, batch=10, crowded=14, peak=0.0, tower=1.0, seed=0, heads=True, asking=EVEN, drawing=2.0, warmup=60)
 ROUNDS = (
     Recipe(1_000, batch=32, peak=2e-3, tower=0.5, seed=7, prompts=0, warmup=100),
     Recipe(1_100, batch=16, peak=1.5e-3, tower=0.3, seed=8, stop=250, warmup=100),
     Recipe(1_000, batch=16, peak=1.2e-3, tower=0.5, seed=9, stop=500, spread=True, asking=NAMES),
     Recipe(1_200, batch=8, crowded=16, peak=1.2e-3, tower=0.8, seed=10, stop=750, heads=True, asking=EVEN),
-    Recipe(
-        *(1_200, 10),
-        crowded=14,
-        peak=1e-3,
-        tower=1.0,
-        seed=11,
-        widen=True,
-        heads=True,
-        asking=EVEN,
-        drawing=2.0,
-        warmup=60,
-    ),
+    replace(WIDE, steps=1_200, stop=500, peak=1e-3, seed=11, widen=True),
+    replace(WIDE, steps=5_000, stop=1_500, peak=8e-4, seed=12, landscapes=24_000, check_every=500),
+    replace(WIDE, steps=2_200, stop=1_600, peak=6e-4, seed=13, landscapes=24_000, warmup=20, check_every=400),
 )

@@ -134,10 +134,10 @@ def make_batch(pool: Landscapes, index: NDArray[np.int64], plain: bool = False) 
     return finish(images, numbers, torch.from_numpy(concepts), boxes)
 
 
-def orders(pool: Landscapes, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Endless index arrays (size,), every landscape once before any comes again."""
+def orders(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Endless index arrays (size,) of `count` landscapes, every one once before any comes again."""
     while True:
-        order = rng.permutation(len(pool.pixels))
+        order = rng.permutation(count)
         yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
 
 

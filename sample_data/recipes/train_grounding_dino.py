@@ -2,14 +2,16 @@
 
 Rounds, each with its own rise and fall of the learning rate, the later ones from the files of the one before:
 
-1. and 2. the backbone, the encoder and the words alone, with the dense loss of `grounding_dense`, all 75 concepts asked
-   of every picture; the decoder neither runs nor learns;
-3. the whole stock model, its decoder warmed by `grounding_start.warm_decoder`, with the dense loss and the loss of
-   `grounding_losses`, each picture asked for its own choice of concepts;
-4. the same with the backbone's batch norms frozen, as they stay in the checkpoint, at a low rate.
+1. to 3. the backbone, the encoder and the words alone, with the dense loss of `grounding_dense`, all 75 concepts asked
+   of every picture; the decoder neither runs nor learns; the third round strictly, one place for each object;
+4. the whole stock model, its decoder warmed by `grounding_start.warm_decoder`, with the dense loss and the loss of
+   `grounding_losses` (without its part for idle queries, which came after), each picture asked for its own choice of
+   concepts;
+5. the same on twice as many landscapes, for long: after the fourth round 82 % of the objects were named rightly, and
+   hardly more (84 %) of those it had learnt from, so time was what it lacked.
 
 Usage: python train_grounding_dino.py POOL [--round N] [--start DIR] [--out DIR]
-POOL is the folder `landscape_pool.py` wrote.
+POOL is the folder `landscape_pool.py POOL --train 32000` wrote.
 """
 
 from __future__ import annotations
@@ -42,7 +44,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GroundingDinoForObjectDetection
 
-DECODER = ("model.decoder.", "query_position_embeddings")  # its box heads among them
 SLOW = ("sampling_offsets",)  # a tenth of the rate, as in Deformable DETR
 
 
@@ -55,8 +56,6 @@ class Recipe:
     whole: bool  # with the decoder
     seed: int
     warm: bool = False  # the decoder starts from what the encoder has learnt
-    live: bool = True  # batch norms learn
-    alone: bool = False  # the decoder learns alone
     scenes: range = range(16_000)  # of the pool
     span: int | None = None  # steps the rate would take to fall, where not `steps`
     stretch: bool = True  # vary pictures beyond their mirror image
@@ -73,8 +72,7 @@ ROUNDS = (
     Recipe(steps=1_500, peak=1.2e-3, whole=False, seed=8),
     Recipe(steps=1_500, peak=1e-3, whole=False, strict=True, seed=9),
     Recipe(steps=900, span=1_500, peak=8e-4, whole=True, warm=True, stretch=False, seed=10),
-    Recipe(steps=3_000, peak=1.5e-3, whole=False, strict=True, stretch=False, scenes=range(16_000, 32_000), seed=11),
-    Recipe(steps=500, peak=1.5e-3, whole=True, warm=True, live=False, alone=True, stretch=False, seed=12),
+    Recipe(steps=10_000, peak=1e-3, whole=True, stretch=False, scenes=range(32_000), seed=11),
 )
 ALL_SHARE = 0.25  # of the batches ask for every concept
 FEWEST, MOST = 4, 40  # concepts in the prompts of the others
@@ -137,10 +135,7 @@ def make_optimizer(detector: GroundingDinoForObjectDetection, recipe: Recipe) ->
     groups = defaultdict(list)
     for name, parameter in detector.named_parameters():
         slow = any(part in name for part in SLOW)
-        if recipe.alone and not any(part in name for part in DECODER):
-            parameter.requires_grad_(False)
-            continue
-        groups[recipe.decay if parameter.ndim >= 2 else 0.0, 0.1 if slow else 1.0].append(parameter.requires_grad_())
+        groups[recipe.decay if parameter.ndim >= 2 else 0.0, 0.1 if slow else 1.0].append(parameter)
     return torch.optim.AdamW(
         [{"params": list_, "weight_decay": decay, "share": share} for (decay, share), list_ in groups.items()]
     )
@@ -190,8 +185,6 @@ class Course:
         began, seen = time.monotonic(), defaultdict(float)
         optimizer = make_optimizer(self.detector, recipe)
         self.detector.train()
-        if not recipe.live:
-            self.detector.model.backbone.eval()
         for step, (pixels, truth) in zip(range(recipe.steps), self.batches(rng), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, recipe) * group["share"]
@@ -232,8 +225,7 @@ def train(recipe: Recipe, pool: Landscapes, out: Path, start: Path | None = None
     detector = first_detector(recipe, start)
     if recipe.warm:
         warm_decoder(detector)
-    if recipe.live:
-        unfreeze_statistics(detector)
+    unfreeze_statistics(detector)
     detector.model.backbone.to(memory_format=torch.channels_last)  # a fifth faster on CPU
     print(f"{sum(p.numel() for p in detector.parameters()):,} parameters", flush=True)
     for _ in Course(detector, Speaker(tokenizer), pool, recipe).run():

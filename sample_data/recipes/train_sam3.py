@@ -1,4 +1,4 @@
-"""Train the demo SAM 3: 1.5 million parameters, on rendered landscapes, in five rounds.
+"""Train the demo SAM 3: 1.5 million parameters, on rendered landscapes, in seven rounds.
 
 The first trains the towers alone: every token of the picture names what it shows among all concepts, by its likeness to
 the concepts' words, so that the others begin with towers that know the words. Then the whole model, with SAM 3's own
@@ -8,10 +8,13 @@ questions: is it there, which queries are it, their boxes and masks. What each r
     3 -> 4   29 of 100 things were not recognised and 31 not found: most pictures show two landscapes' things, and
              are not prompted; small things weigh more; boxes are told absolutely
     4 -> 5   a small thing across a window's edge was recognised 10 % less often than one inside: no windows any more
+    5 -> 6   nothing but more landscapes and time
+    6 -> 7   time was up: the learning rate falls to its end
 
-Rounds 2 to 4 were broken off for it (`stop`). A single round needs --start, the checkpoint that it goes on with.
+Rounds 2 to 6 were broken off for it (`stop`). A single round needs --start, the checkpoint that it goes on with.
 
-Usage: python train_sam3.py POOL [--round N] [--start DIR] [--out DIR]      (POOL: see landscape_pool.py)
+Usage: python train_sam3.py POOL [--round N] [--start DIR] [--out DIR]
+POOL is the folder `landscape_pool.py POOL --train 32000` wrote.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import torch
 from checkpoint import DEMO as SIGLIP
 from concepts import CONCEPTS
 from landscape_pool import Landscapes, load_pool
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from sam3_checkpoint import DEMO, save_checkpoint
 from sam3_forward import answer, first, read_words
@@ -90,13 +94,17 @@ class Course:
         anchors = self.model.detr_decoder.reference_points.weight.detach().sigmoid()[:, :2]
         return self.questions(answers, anchors, batch, asked) | self.questions.towers(seen, every, shown)
 
+    def orders(self, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """Endless index arrays, each of a step's landscapes: those of the batch, then two for each crowded picture."""
+        return orders(self.recipe.landscapes, self.recipe.batch + 2 * self.recipe.crowded, rng)
+
     def run(self) -> Iterator[int]:
         """Train, and hand over the number of steps done each `check_every` steps and at the end."""
         rng, recipe = np.random.default_rng(self.recipe.seed), self.recipe
         optimizer = make_optimizer(self.model.train(), self.questions, recipe)
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         last = recipe.stop or recipe.steps
-        for step, index in zip(range(last), orders(self.pool, recipe.batch + 2 * recipe.crowded, rng), strict=False):
+        for step, index in zip(range(last), self.orders(rng), strict=False):
             batch = make_batch(self.pool, index[: recipe.batch])
             crowded = crowd(self.pool, *index[recipe.batch :].reshape(2, -1)) if recipe.crowded else None
             for group in optimizer.param_groups:
