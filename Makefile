@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 
 # Whose modules ours are run beside. Without their dependencies: depth-anything-3 asks for numpy < 2, xformers and open3d.
 ORIGINALS := depth-anything-3 einops omegaconf addict
+# RunPod's own client, and what importing it needs: its package asks for a server's worth more.
+CLIENTS := runpod paramiko cryptography cffi bcrypt PyNaCl tomli tomlkit backoff tqdm-loggable py-cpuinfo aiohttp-retry
 
 .PHONY: demo test parity lint accuracy bench completions sample-data clean
 
@@ -41,7 +43,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 
 $(VENV)/.tests: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --ignore-requires-python $(ORIGINALS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --ignore-requires-python $(ORIGINALS) $(CLIENTS)
 	touch $@
 
 clean:

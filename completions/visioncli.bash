@@ -11,6 +11,7 @@ _visioncli_rows() {
             'segment|command||Instance masks for text prompts.'
             'detect|command||Boxes for text prompts.'
             'depth|command||One depth map per picture; larger is farther.'
+            'serve-compat|command||Answer five documented REST APIs, so that their clients notice no difference.'
             'doctor|command||Show what this machine has: devices, dtypes, codecs, versions, folders.'
             'models|command||What can run here: list it, fetch and pin it, check it.'
             '--version|flag||Show the version.'
@@ -240,6 +241,41 @@ _visioncli_rows() {
             '--summary|files||Write the run'\''s summary as JSON.'
             '-h --help|flag||Show this message and exit.'
     ) ;;
+    ' serve-compat') rows=(
+            '+ --api|words|all runpod hf-endpoint vision-models hailo-clip sagemaker-clip|runpod, hf-endpoint, vision-models, hailo-clip, sagemaker-clip; repeatable.'
+            '--port|files||One port for every API without its own. (default: each API'\''s native port)'
+            '--host|files||Address to listen on.'
+            '--certfile|files||Certificate for HTTPS, PEM.'
+            '--keyfile|files||The certificate'\''s key, PEM. (default: in --certfile)'
+            '--config|files||Flags by name, or the documented hailo-clip.yaml.'
+            '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14 dinov3-vits16 dinov3-vitb16 dinov3-vitl16 dinov3-convnext-tiny sam3 grounding-dino-tiny grounding-dino-base da3-small da3-base da3-large da3-giant da3mono-large da3metric-large da3nested-giant-large depth-anything-v2-small|For every API and task. (default: those of the documents)'
+            '+ --model-for|files||For one task: classify, embed, segment, detect, depth, features; repeatable.'
+            '--device|words|auto cpu cuda mps|Where models run.'
+            '--strict-device|flag||Refuse a request for a device that is not here. (default: fall back, and say so)'
+            '--dtype|words|auto float32 bfloat16 float16|Numbers the models compute in.'
+            '--offline|flag||Never reach for the model hub.'
+            '--preload --no-preload|flag||Load at the start, or at the first request. (default: as the originals)'
+            '--auto-load --no-auto-load|flag||vision-models: load what a request needs.'
+            '--idle-unload|files||Unload what nobody asked for so long. (default: never)'
+            '--max-batch|files||Pictures in a forward pass. (default: by device)'
+            '--max-wait-ms|files||How long the device waits for pictures being decoded.'
+            '--max-queue|files||Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)'
+            '--request-timeout|files||For one whole answer.'
+            '--grace|files||For what runs when the server is told to stop.'
+            '--jobs-db|files||Asynchronous jobs, SQLite. (default: in the user'\''s state folder)'
+            '+ --api-key|files||Ask clients for it; repeatable. VISIONCLI_API_KEY may hold several, with commas.'
+            '+ --cors-origin|files||Browsers'\'' pages that may ask; repeatable. (default: vision-models all, others none)'
+            '+ --allow-host|files||Private address that pictures may come from; repeatable.'
+            '--ca-cert|files||Certificates to trust when fetching pictures, PEM.'
+            '--max-bytes|files||Larger pictures are refused.'
+            '--max-pixels|files||Larger pictures are refused, before memory is spent.'
+            '--upright|flag||Turn pictures as their EXIF says, as jobs do. (default: as the originals, not)'
+            '--alpha|words|white black drop|What is behind transparent pixels; drop: as the originals.'
+            '--fidelity|words|document original|Where an API'\''s document and its original code differ: the document, or the code.'
+            '--log-format|words|text json|Of what is said on standard error.'
+            '--log-level|words|debug info warning error|Least important that is said; each request is info.'
+            '-h --help|flag||Show this message and exit.'
+    ) ;;
     ' doctor') rows=(
             '--json|flag||One JSON object instead of text.'
             '--online|flag||Also ask whether the hub can be reached.'
@@ -314,7 +350,7 @@ _visioncli() {
     for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
         case "$path $word" in
         *' =' | *' @') ;;
-        ' classify' | ' embed' | ' segment' | ' detect' | ' depth' | ' doctor' | ' models' | ' models list' | ' models pull' | ' models verify') path+=" $word" ;;
+        ' classify' | ' embed' | ' segment' | ' detect' | ' depth' | ' serve-compat' | ' doctor' | ' models' | ' models list' | ' models pull' | ' models verify') path+=" $word" ;;
         *) given+=("$word") option=$word ;;
         esac
         [[ $word == -- ]] && over=yes

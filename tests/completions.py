@@ -16,6 +16,7 @@ import typer
 
 from visioncli.cli import app
 from visioncli.io.licences import ALIASES
+from visioncli.server import DIALECTS
 
 ROOT = Path(__file__).parents[1]
 SHORT_NAMES = ("ALIAS", "MODEL")  # parts of a metavar that stand for the short names of models
@@ -70,6 +71,7 @@ def _value(metavar: str) -> tuple[str, tuple[str, ...]]:
     parts = re.sub(r"\[.*?\]", "", metavar).strip("<>").split("|")
     words = [part for part in parts if len(parts) > 1 and re.fullmatch(r"[a-z][a-z0-9]*", part)]
     words += [name for name in ALIASES if any(part in SHORT_NAMES for part in parts)]
+    words += [name for name in DIALECTS if "NAME" in parts]  # of an API
     if "@FILE" in parts:
         return "at", ()
     return "words" if words and not any(part in PATHS for part in parts) else "files", tuple(words)

@@ -30,15 +30,15 @@ def test_the_python_examples_run(code: str) -> None:
 def test_every_flag_that_it_names_exists() -> None:
     help_texts = [
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
-        for name in ("classify", "embed", "segment", "detect", "depth")
+        for name in ("classify", "embed", "segment", "detect", "depth", "serve-compat")
     ]
     named = set(re.findall(r"`[^`]*?(--[a-z][a-z-]+)", README)) - {"--text", "--text-col"}
     assert {flag for flag in named if not any(flag in text for text in help_texts)} == set()
 
 
 def test_every_command_that_it_shows_is_one() -> None:
-    shown = set(re.findall(r"^(?:.*\| )?visioncli ([a-z]+)", README, re.MULTILINE))
-    assert shown == {"classify", "embed", "segment", "detect", "depth", "models", "doctor"}
+    shown = set(re.findall(r"^(?:.*\| )?visioncli ([a-z-]+)", README, re.MULTILINE))
+    assert shown == {"classify", "embed", "segment", "detect", "depth", "models", "doctor", "serve-compat"}
 
 
 def test_its_make_targets_exist() -> None:

@@ -24,7 +24,8 @@ from tests.completions import ROOT, SHELLS, Command, Row, script
 FOLDER = ROOT / "completions"
 
 OFFERED = {
-    "visioncli ": "classify depth detect doctor embed models segment",
+    "visioncli ": "classify depth detect doctor embed models segment serve-compat",
+    "visioncli serve-compat --api ha": "hailo-clip",
     "visioncli cl": "classify",
     "visioncli models ": "list pull verify",
     "visioncli models list --j": "--json",

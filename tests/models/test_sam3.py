@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 from safetensors.torch import load_file, save_file
 
 from visioncli import models
-from visioncli.errors import ModelError, PredictError
+from visioncli.errors import ModelError, PredictError, UsageError
 from visioncli.models.runtime import RuntimeRequest, choose
 from visioncli.models.sam3 import load
 from visioncli.samples import Facts, ImageRef, Sample
@@ -204,6 +204,30 @@ def test_a_shared_pixel_goes_to_the_best_object(predictor, pictures):
     owner = np.where(before.any(0), before.argmax(0), -1)  # the first that covers it, and the first is the best
     np.testing.assert_array_equal(after, owner == np.arange(len(before))[:, None, None])
     assert plain.labels == resolved.labels
+
+
+def test_with_priors_a_shared_pixel_goes_to_the_best_product(predictor, pictures):
+    asked = options(resolve_overlaps=True, priors=(0.1, 1.0, 3.0, 0.5))
+    (plain,), (resolved,) = (segmented(predictor, [pictures[6]], each) for each in (options(), asked))
+    before, after = (np.stack([decoded(rle) for rle in found.masks]) for found in (plain, resolved))
+    strength = plain.scores * [asked.priors[PROMPTS.index(label)] for label in plain.labels]
+    owner = np.where(before.any(0), (before * (1 + strength[:, None, None])).argmax(0), -1)  # 1: of strength 0 too
+    np.testing.assert_array_equal(after, owner == np.arange(len(before))[:, None, None])
+    assert plain.labels == resolved.labels and (np.diff(strength) > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"priors": (1.0,) * 4}, "unless overlaps are resolved"),
+        ({"priors": (1.0,), "resolve_overlaps": True}, "1 priors for 4 prompts"),
+        ({"priors": (1.0, 1.0, -1.0, 1.0), "resolve_overlaps": True}, "number from 0 on"),
+        ({"priors": (1.0, 1.0, np.nan, 1.0), "resolve_overlaps": True}, "number from 0 on"),
+    ],
+)
+def test_priors_that_mean_nothing_are_refused(changes, words):
+    with pytest.raises(UsageError, match=words):
+        options(**changes)
 
 
 def test_outlines_are_those_of_the_masks(predictor, pictures):

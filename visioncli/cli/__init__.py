@@ -16,6 +16,7 @@ from visioncli.cli.depth import depth
 from visioncli.cli.doctor import doctor
 from visioncli.cli.find import detect, segment
 from visioncli.cli.models import models_app
+from visioncli.cli.serve import serve_compat
 from visioncli.errors import InterruptedRunError, NotNowError, RunError, UsageError, VisioncliError
 
 EXIT = {UsageError: 2, RunError: 1, NotNowError: 75}
@@ -75,6 +76,7 @@ app.command()(embed)
 app.command()(segment)
 app.command()(detect)
 app.command()(depth)
+app.command("serve-compat")(serve_compat)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
 

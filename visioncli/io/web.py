@@ -36,7 +36,7 @@ from visioncli.errors import FetchError, UsageError, is_passing
 from visioncli.io.address import Address, is_public, parse_url
 from visioncli.io.fetch import Fetched, FetchOptions, Unchanged
 
-__all__ = ["Client", "Resolver", "open_client"]
+__all__ = ["Client", "Resolver", "open_client", "translate"]
 
 MAX_REDIRECTS = 5
 MAX_REST_S = 60.0  # a longer Retry-After is no pause but a refusal
@@ -116,13 +116,12 @@ class Client:
                 async with asyncio.timeout(attempt.seconds):
                     return await self._request(address, attempt, host)
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                _translate(error, address, self.options)
+                translate(error, address, self.options)
             finally:
                 attempt.seconds -= time.monotonic() - begun
 
     async def _request(self, address: Address, attempt: _Attempt, host: _Host) -> Fetched | Unchanged | Address:
-        is_guarded = self.options.guard and not self._lets_pass(address)
-        session = self.guarded if is_guarded else self.free
+        session = self.session_for(address)
         url = URL(str(address), encoded=True)
         async with session.get(url, headers=self._headers(address, attempt), allow_redirects=False) as response:
             if response.status in _REDIRECTS:
@@ -136,9 +135,10 @@ class Client:
                 return Unchanged(version)  # the connection is closed under the rest of the body
             return Fetched(await _read_body(response, self.options.max_bytes), version)
 
-    def _lets_pass(self, address: Address) -> bool:
-        """Whether --allow-host names the host, alone or with this port."""
-        return not {address.host, f"{address.host}:{address.port}"}.isdisjoint(self.options.allow_hosts)
+    def session_for(self, address: Address) -> aiohttp.ClientSession:
+        """Return the guarded session, unless --guard is off or --allow-host names the host, alone or with this port."""
+        lets_pass = {address.host, f"{address.host}:{address.port}"} & {*self.options.allow_hosts}
+        return self.guarded if self.options.guard and not lets_pass else self.free
 
     def _headers(self, address: Address, attempt: _Attempt) -> CIMultiDict[str]:
         headers = CIMultiDict(
@@ -237,7 +237,8 @@ def _is_worth_another_try(code: str) -> bool:
     return is_passing(code) or code.startswith("http_5")
 
 
-def _translate(error: Exception, address: Address, options: FetchOptions) -> NoReturn:
+def translate(error: Exception, address: Address, options: FetchOptions) -> NoReturn:
+    """Raise what went wrong with a request as FetchError."""
     words = f"{address.host}: {str(error) or type(error).__name__}"
     match error:
         case TimeoutError():

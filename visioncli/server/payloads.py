@@ -5,6 +5,7 @@ Nothing is decoded to pixels here: the service does that once, with the one deco
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
@@ -14,6 +15,7 @@ from visioncli.errors import FetchError, RowError
 from visioncli.io.fetch import Fetched, FetchOptions
 from visioncli.io.web import Client, Resolver, open_client
 
+OFF_LOOP = 512 * 2**10  # characters: a longer text is read in a thread, for the loop has others to answer (1 ms each)
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")  # RFC 3986, 3.1; base64 has no colon
 _DATA = re.compile(r"\s*data:[^,]*,", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
@@ -77,13 +79,14 @@ class Payloads:
         Any other scheme is refused, paths are never read. Raises RowError.
         """
         scheme = match[1].lower() if (match := _SCHEME.match(given[:64])) else None
-        if scheme is None or scheme == "data":
-            return self.unpack(given)
-        return await self.fetch(given)
+        if scheme is not None and scheme != "data":
+            return await self.fetch(given)
+        return await self.unpack(given)
 
-    def unpack(self, given: str) -> Picture:
+    async def unpack(self, given: str) -> Picture:
         """Return the picture of a base64 text or a data URI. Raises RowError."""
-        return unpack(given, self._options.max_bytes)
+        limit = self._options.max_bytes
+        return unpack(given, limit) if len(given) < OFF_LOOP else await asyncio.to_thread(unpack, given, limit)
 
     def raw(self, data: bytes) -> Picture:
         """Return a body that is the picture itself. Raises RowError."""

@@ -20,6 +20,7 @@ from typing import Any
 from visioncli.errors import RowError, VisioncliError
 from visioncli.io.web import Resolver
 from visioncli.models import load_all
+from visioncli.models.memory import free_gpu_gib
 from visioncli.models.runtime import RuntimeRequest
 from visioncli.provenance import ModelInfo
 from visioncli.server.asking import Asked, answer_one, prepare
@@ -53,7 +54,7 @@ class Service:
     """`start`, then `ask`; `close` at the end. All methods are of the loop that started it."""
 
     def __init__(self, settings: ServeSettings, load: Load = load_all, resolver: Resolver | None = None) -> None:
-        self.settings, self._resolver = settings, resolver
+        self.settings, self.resolver = settings, resolver
         self.on_batch: list[OnBatch] = []
         self._shelf = Shelf(settings.offline, load)
         self._chosen: dict[tuple[str, str], tuple[str, str]] = {}  # (dialect, role) -> model and device, as asked for
@@ -63,7 +64,7 @@ class Service:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="visioncli-request")
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._admitted: Counter[str] = Counter()
-        self._started = self._closing = False
+        self._started = self._closing = self._has_gpu = False
         self._keeper: asyncio.Task[None] | None = None
 
     # Life
@@ -71,6 +72,9 @@ class Service:
     async def start(self, dialects: Sequence[str]) -> None:
         """Load what is to be there before the first request. Raises ModelError, DeviceError, HubUnreachableError."""
         self._keeper = asyncio.create_task(self._keep())
+        self._has_gpu = (
+            await asyncio.to_thread(free_gpu_gib) is not None
+        )  # imports torch: no request should wait for it
         for dialect in dialects:
             if self.settings.preloads(dialect):
                 for role in ROLES[dialect]:
@@ -98,6 +102,10 @@ class Service:
         """Whether a request would be answered now."""
         return self._started and not self._closing and all(lane.is_ready for lane in self._lanes.values())
 
+    def free_gpu_gib(self) -> float | None:
+        """Return what is free on all GPUs together, None where there is none or the server only starts."""
+        return free_gpu_gib() if self._has_gpu else None
+
     def depth(self, dialect: str) -> int:
         """How many of the dialect's requests are being answered or wait."""
         return self._admitted[dialect]
@@ -119,7 +127,7 @@ class Service:
 
     def payloads(self, dialect: str) -> Payloads:
         if dialect not in self._payloads:
-            self._payloads[dialect] = Payloads(self.settings.fetch_of(dialect), self._resolver)
+            self._payloads[dialect] = Payloads(self.settings.fetch_of(dialect), self.resolver)
         return self._payloads[dialect]
 
     async def ask(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -26,8 +27,9 @@ class SegmentOptions:
     prompts: tuple[str, ...]
     threshold: float = 0.5  # of an object's score
     mask_threshold: float = 0.5  # of a pixel's probability
-    resolve_overlaps: bool = False  # each pixel goes to the best-scoring object that covers it
+    resolve_overlaps: bool = False  # each pixel goes to the best-scoring object that covers it; see `priors`
     masks: str = "rle"  # one of MASKS
+    priors: tuple[float, ...] | None = None  # of each prompt: where overlaps are resolved, the best score times prior
 
     def __post_init__(self) -> None:
         refuse_bad_prompts(self.prompts)
@@ -35,6 +37,16 @@ class SegmentOptions:
         refuse_no_share(self.mask_threshold, "--mask-threshold")
         if self.masks not in MASKS:
             raise UsageError(f"unknown masks {self.masks!r}; known: {', '.join(MASKS)}")
+        if self.priors is not None:
+            self._refuse_bad_priors(self.priors)
+
+    def _refuse_bad_priors(self, priors: tuple[float, ...]) -> None:
+        if not self.resolve_overlaps:
+            raise UsageError("priors change nothing unless overlaps are resolved")
+        if len(priors) != len(self.prompts):
+            raise UsageError(f"there are {len(priors)} priors for {len(self.prompts)} prompts")
+        if not all(isfinite(prior) and prior >= 0 for prior in priors):
+            raise UsageError("a prior is a number from 0 on")
 
 
 def _columns(options: SegmentOptions, info: ModelInfo) -> pa.Schema:

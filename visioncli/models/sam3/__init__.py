@@ -92,6 +92,9 @@ class SegmentPredictor:
             raise PredictError("input_missing", "the row has no picture")
         return self._recipe.apply(sample.image)
 
+    def prepare(self, options: SegmentOptions) -> None:
+        """The prompts are read beside the batch, and kept."""
+
     def forward(self, inputs: Sequence[Pixels], options: SegmentOptions) -> list[Found | PredictError]:
         """The queries above the threshold, with masks of the model's size."""
         return self._detector.found(inputs, options.prompts, options.threshold)
@@ -135,11 +138,21 @@ def _kept(
     found: Found, order: Sequence[int], size: tuple[int, int], options: SegmentOptions
 ) -> tuple[tuple[Rle, ...], tuple[Rings, ...] | None]:
     """Each object's mask, made and let go one at a time: as run lengths, and as outlines where they are asked for."""
-    whole = (covered(found.masks[i], size, options.mask_threshold) for i in order)
-    masks: list[Rle] = []
-    polygons: list[Rings] = []
-    for mask in unshared(whole) if options.resolve_overlaps else whole:
-        masks.append(run_lengths(mask))
+    turns = _turns(found, order, options)
+    whole = (covered(found.masks[i], size, options.mask_threshold) for i in turns)
+    masks: dict[int, Rle] = {}
+    polygons: dict[int, Rings] = {}
+    for i, mask in zip(turns, unshared(whole) if options.resolve_overlaps else whole, strict=True):
+        masks[i] = run_lengths(mask)
         if options.masks == "polygons":
-            polygons.append(outlines(mask))
-    return tuple(masks), tuple(polygons) if options.masks == "polygons" else None
+            polygons[i] = outlines(mask)
+    outlined = tuple(polygons[i] for i in order) if options.masks == "polygons" else None
+    return tuple(masks[i] for i in order), outlined
+
+
+def _turns(found: Found, order: Sequence[int], options: SegmentOptions) -> Sequence[int]:
+    """Who takes its pixels first: the best score, or score times prior; of equal ones the first in `order`."""
+    if options.priors is None:
+        return order
+    strength = found.scores * np.array(options.priors)[found.prompts]  # (K,)
+    return sorted(order, key=lambda i: -float(strength[i]))

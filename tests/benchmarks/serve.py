@@ -1,0 +1,209 @@
+"""What the server adds to decoding and the model, asked from outside the process by wrk.
+
+1. Full-size SigLIP-B/16-224 with random weights: images/s of 32 connections, one image a request, beside those of
+   `visioncli embed` on the same files, each in its own process, one after the other and again.
+2. The same model, one connection: the median of the answers less that of decode, preprocess and forward alone.
+3. The bundled SigLIP: processor time a request, less that of decode, preprocess and forward alone.
+
+wrk (https://github.com/wg/wrk) must be on the PATH.
+
+Usage: python -m tests.benchmarks.serve [--seconds 20] [--images 256]
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from tests.models.checkpoints import siglip
+from visioncli.io.decode import decode
+from visioncli.pipeline import load
+from visioncli.samples import Facts, ImageRef, Sample
+from visioncli.server.settings import PIXELS
+from visioncli.tasks.embed import EmbedOptions
+
+API = "hf-endpoint"
+SCRIPT = """
+local bodies, turn = {}, 0
+for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
+wrk.method, wrk.headers["Content-Type"] = "POST", "application/json"
+function request() turn = turn + 1; return wrk.format(nil, "/", nil, bodies[turn % #bodies + 1]) end
+"""
+
+
+def draw(folder: Path, count: int, size: tuple[int, int] = (400, 300)) -> list[Path]:
+    """Write `count` JPEGs of about 20 KB, (width, height)."""
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number:04d}.jpg" for number in range(count)]
+    for path in paths:
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    return paths
+
+
+def write_bodies(paths: list[Path], file: Path) -> None:
+    """One request a line, each with one image and the mode named."""
+    packed = (base64.b64encode(path.read_bytes()).decode() for path in paths)
+    lines = (json.dumps({"inputs": text, "parameters": {"mode": "image_embedding"}}) for text in packed)
+    file.write_text("\n".join(lines) + "\n")
+
+
+@contextmanager
+def serving(model: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server of its own process on a port of its own: its address, and the process."""
+    command = [sys.executable, "-m", "visioncli", "serve-compat", "--api", f"{API}:0", "--model", model]
+    process = subprocess.Popen(
+        [*command, "--offline", "--log-level", "info"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    try:
+        yield _address(process), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            break
+    else:
+        raise SystemExit("the server did not start")
+    os.set_blocking(process.stderr.fileno(), False)
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(found[0] + "/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return found[0]
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("the server is never ready")
+
+
+def ask(address: str, bodies: Path, connections: int, seconds: int) -> tuple[float, float, int]:
+    """(requests/s, median in ms, answers that are not 2xx) as wrk tells them."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(SCRIPT)
+        script.flush()
+        said = subprocess.run(
+            f"wrk -t1 -c{connections} -d{seconds}s --timeout 30s --latency -s {script.name} {address}".split(),
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"BODIES": str(bodies)},
+        ).stdout
+    rate, half = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"50%\s+([\d.]+)(us|ms|s)", said)
+    assert rate and half, said
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    return float(rate[1]), float(half[1]) * {"us": 1e-3, "ms": 1, "s": 1e3}[half[2]], int(bad[1]) if bad else 0
+
+
+def embed_rate(folder: Path, model: str) -> float:
+    """images/s of `visioncli embed`, from its own summary: loading the model is not in it."""
+    with tempfile.TemporaryDirectory() as out:
+        summary = Path(out) / "summary.json"
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "visioncli",
+                "embed",
+                str(folder),
+                "-o",
+                f"{out}/e.parquet",
+                "--model",
+                model,
+                "-q",
+                f"--summary={summary}",
+            ],
+            +["--summary", str(summary)],
+            check=True,
+        )
+        return float(json.loads(summary.read_text())["rows_per_s"])
+
+
+def alone(paths: list[Path], model: str) -> tuple[float, float]:
+    """Decode, preprocess and forward of single pictures in this process: (median wall ms, mean CPU ms)."""
+    predictor, options = load("embed", model, offline=True), EmbedOptions()
+
+    def once(path: Path) -> float:
+        began = time.perf_counter()
+        decoded = decode(path.read_bytes(), PIXELS, predictor.decode_size)
+        sample = Sample(ImageRef(0, "", None), Facts(size=decoded.size), decoded.image)
+        predictor.forward([predictor.preprocess(sample, options)], options)
+        return time.perf_counter() - began
+
+    once(paths[0])  # the first loads and warms up
+    busy = time.process_time()
+    walls = [once(path) for path in paths]
+    return median(walls) * 1e3, (time.process_time() - busy) / len(walls) * 1e3
+
+
+def cpu_s(process: subprocess.Popen[str]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def serve(seconds: int, images: int) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder, bodies = Path(place) / "pictures", Path(place) / "bodies"
+        folder.mkdir()
+        paths = draw(folder, images)
+        write_bodies(paths, bodies)
+        model = str(siglip(Path(place) / "siglip"))
+        for turn in (1, 2):
+            batch = embed_rate(folder, model)
+            with serving(model) as (address, _):
+                ask(address, bodies, 32, 5)
+                rate, _, bad = ask(address, bodies, 32, seconds)
+            print(
+                f"{turn}: embed {batch:.1f} images/s, 32 connections {rate:.1f} ({bad} refused): {rate / batch:.2f}",
+                flush=True,
+            )
+        with serving(model) as (address, _):
+            ask(address, bodies, 1, 3)
+            _, half, _ = ask(address, bodies, 1, seconds)
+        wall, _ = alone(paths[:64], model)
+        print(
+            f"one connection: median {half:.1f} ms, decode to forward {wall:.1f} ms: {half - wall:.1f} more",
+            flush=True,
+        )
+        with serving("demo") as (address, process):
+            ask(address, bodies, 8, 3)
+            before = cpu_s(process)
+            rate, _, _ = ask(address, bodies, 8, seconds)
+            each = (cpu_s(process) - before) / (rate * seconds) * 1e3
+        _, busy = alone(paths, "demo")
+        print(
+            f"bundled: {each:.2f} ms of processor time a request, decode to forward {busy:.2f}: {each - busy:.2f} more"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--images", type=int, default=256)
+    flags = parser.parse_args()
+    serve(flags.seconds, flags.images)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Two hundred connections for a minute, one request in twenty hostile: what breaks, what health and memory say.
+
+The bundled SigLIP behind hf-endpoint. Hostile requests are truncated, nested too deep, of wrong types, bombs, HTML
+called an image, bodies over the cap, and clients that leave in the middle of a body or before their answer.
+Printed: answers by status, the slowest `/health`, and the server's resident memory before and after.
+
+Usage: python -m tests.benchmarks.soak [--seconds 60] [--connections 200] [--share 0.05]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import random
+import struct
+import tempfile
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+
+from tests.benchmarks.serve import draw, serving
+
+MODE = {"mode": "image_embedding"}
+
+
+def bomb() -> bytes:
+    """A PNG that says it has 60,000 × 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def asked(data: bytes) -> bytes:
+    return json.dumps({"inputs": base64.b64encode(data).decode(), "parameters": MODE}).encode()
+
+
+def hostile_bodies(good: bytes) -> list[bytes]:
+    return [
+        asked(good)[:200],
+        b"[" * 100_000,
+        b'{"inputs": ' + b'{"a":' * 2000 + b"1" + b"}" * 2000 + b"}",
+        b'{"inputs": 1e999, "parameters": []}',
+        b'{"inputs": [null, {}, [], 7], "parameters": {"mode": 7}}',
+        b"\xff\xfe\x00",
+        b"",
+        asked(bomb()),
+        asked(b"<html>not found</html>" * 50),
+        asked(good[: len(good) // 2]),
+        b'{"inputs": "' + b"A" * 70 * 2**20 + b'"}',
+        json.dumps({"inputs": "http://169.254.169.254/latest", "parameters": MODE}).encode(),
+        json.dumps({"inputs": ["x"] * 5000, "parameters": {"mode": "similarity"}}).encode(),
+    ]
+
+
+class Soak:
+    def __init__(self, address: str, good: list[bytes], share: float) -> None:
+        self.address, self.share = address, share
+        self.good, self.hostile = [asked(data) for data in good], hostile_bodies(good[0])
+        self.statuses: Counter[str] = Counter()
+        self.health_s: list[float] = []
+
+    async def client(self, until: float, rng: random.Random) -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+            while time.monotonic() < until:
+                is_hostile = rng.random() < self.share
+                try:
+                    await (self.hurt(session, rng) if is_hostile else self.ask(session, rng.choice(self.good), "good"))
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    self.statuses[f"{'hostile' if is_hostile else 'good'} {type(error).__name__}"] += 1
+                    await asyncio.sleep(0.05)
+
+    async def ask(self, session: aiohttp.ClientSession, body: bytes, kind: str, timeout_s: float = 60) -> None:
+        headers = {"Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with session.post(self.address, data=body, headers=headers, timeout=timeout) as answer:
+            await answer.read()
+            self.statuses[f"{kind} {answer.status}"] += 1
+            if answer.status == 503:
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+
+    async def hurt(self, session: aiohttp.ClientSession, rng: random.Random) -> None:
+        how = rng.randrange(len(self.hostile) + 2)
+        if how < len(self.hostile):
+            return await self.ask(session, self.hostile[how], "hostile")
+        if how == len(self.hostile):
+            return await self.ask(session, rng.choice(self.good), "left", timeout_s=0.005)
+        return await self.leave_in_the_middle()
+
+    async def leave_in_the_middle(self) -> None:
+        host, port = self.address.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.close()
+        self.statuses["hostile left"] += 1
+
+    async def watch(self, until: float) -> None:
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < until:
+                began = time.monotonic()
+                async with session.get(self.address + "/health") as answer:
+                    await answer.read()
+                    self.statuses[f"health {answer.status}"] += 1
+                self.health_s.append(time.monotonic() - began)
+                await asyncio.sleep(0.05)
+
+    async def run(self, seconds: float, connections: int) -> None:
+        until = time.monotonic() + seconds
+        clients = [self.client(until, random.Random(number)) for number in range(connections)]
+        await asyncio.gather(self.watch(until), *clients)
+
+
+def resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def soak(seconds: float, connections: int, share: float) -> None:
+    with tempfile.TemporaryDirectory() as place, serving("demo") as (address, process):
+        good = [path.read_bytes() for path in draw(Path(place), 64)]
+        asyncio.run(Soak(address, good, 0.0).run(5, connections))  # warm: threads, buffers and caches are there
+        time.sleep(3)
+        before = resident_mb(process.pid)
+        storm = Soak(address, good, share)
+        asyncio.run(storm.run(seconds, connections))
+        time.sleep(5)
+        after = resident_mb(process.pid)
+    answered = ", ".join(f"{kind} {count:,}" for kind, count in sorted(storm.statuses.items()))
+    slowest = sorted(storm.health_s)
+    print(f"{connections} connections, {seconds:g} s: {answered}")
+    print(f"/health: slowest {slowest[-1] * 1e3:.0f} ms, 99 % within {slowest[len(slowest) * 99 // 100] * 1e3:.0f} ms")
+    print(f"resident: {before:.0f} MB before, {after:.0f} MB after: {after / before:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--connections", type=int, default=200)
+    parser.add_argument("--share", type=float, default=0.05)
+    flags = parser.parse_args()
+    soak(flags.seconds, flags.connections, flags.share)
+
+
+if __name__ == "__main__":
+    main()

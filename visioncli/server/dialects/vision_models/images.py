@@ -1,0 +1,71 @@
+"""A request's `images` and `prompts` -> what the service is asked. Knows nothing of models or answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from visioncli.errors import UsageError
+from visioncli.server.dialects.vision_models.schemas import ImageInput
+from visioncli.server.payloads import Payloads, Picture
+
+T = TypeVar("T")
+
+
+async def pictures_of(images: Sequence[str | ImageInput], payloads: Payloads) -> list[Picture]:
+    """Return the images' files, fetched together. Raises RowError."""
+    return await all_of([_picture(image, payloads) for image in images])
+
+
+async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return all results in order; the first error ends the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _picture(image: str | ImageInput, payloads: Payloads) -> Picture:
+    if isinstance(image, str):
+        return await payloads.picture(image)
+    return await payloads.fetch(image.data) if image.format == "url" else await payloads.unpack(image.data)
+
+
+def prompts_of(prompts: Sequence[Any], count: int) -> list[tuple[str, ...]]:
+    """Return each picture's prompts, whether one list is shared or each picture has its own. Raises UsageError."""
+    if isinstance(prompts[0], str):
+        return [tuple(prompts)] * count
+    if len(prompts) != count:
+        raise UsageError(f"there are {len(prompts)} lists of prompts for {count} images")
+    return [tuple(each) for each in prompts]
+
+
+def distinct(prompts: Sequence[str]) -> dict[str, str]:
+    """Return what each prompt is asked as: one that repeats (upper and lower case are the same) is asked once."""
+    first: dict[str, str] = {}
+    return {prompt: first.setdefault(" ".join(prompt.lower().split()), prompt) for prompt in prompts}
+
+
+def priors_of(
+    given: bool | Sequence[float], prompts: Sequence[str], asked: Mapping[str, str]
+) -> tuple[float, ...] | None:
+    """Return the prior of each prompt that is asked, the largest where one repeats. Raises UsageError."""
+    if isinstance(given, bool):
+        return None
+    if len(given) != len(prompts):
+        raise UsageError(f"resolve_overlaps has {len(given)} priors for {len(prompts)} prompts")
+    best: dict[str, float] = {}
+    for prompt, prior in zip(prompts, given, strict=True):
+        best[asked[prompt]] = max(prior, best.get(asked[prompt], 0.0))
+    return tuple(best.values())
+
+
+def alike(keys: Sequence[T]) -> dict[T, list[int]]:
+    """Return which positions have the same key, in order of the first."""
+    places: dict[T, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return places
