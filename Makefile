@@ -13,8 +13,8 @@ CLIENTS := runpod paramiko cryptography cffi bcrypt PyNaCl tomli tomlkit backoff
 demo: $(VENV)/.runtime
 	$(BIN)/python sample_data/demo.py
 
-test: $(VENV)/.tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.tests  ## two at a time: about one gibibyte each, two and a half for the models at their real sizes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 parity: $(VENV)/.tests  ## ours beside transformers' and the original modules, random weights at real sizes
 	$(BIN)/python -m pytest tests/models

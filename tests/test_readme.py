@@ -16,7 +16,11 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_every_row_code_is_listed_with_its_meaning() -> None:
-    listed = dict(re.findall(r"^\| `([a-z0-9_<>]+)` \| (.+) \|$", README.split("### Row codes")[1], re.MULTILINE))
+    listed = dict(
+        re.findall(
+            r"^\| `([a-z0-9_<>]+)` \| (.+) \|$", README.split("### Row codes")[1].split("\n## ")[0], re.MULTILINE
+        )
+    )
     assert listed == CODES
 
 

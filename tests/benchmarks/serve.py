@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,37 +67,31 @@ def write_bodies(paths: list[Path], file: Path) -> None:
 
 
 @contextmanager
-def serving(model: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def serving(model: str, api: str = API) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server of its own process on a port of its own: its address, and the process."""
-    command = [sys.executable, "-m", "visioncli", "serve-compat", "--api", f"{API}:0", "--model", model]
-    process = subprocess.Popen(
-        [*command, "--offline", "--log-level", "info"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
-    try:
-        yield _address(process), process
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    command = [sys.executable, "-m", "visioncli", "serve-compat", "--api", f"{api}:0", "--model", model, "--offline"]
+    with tempfile.TemporaryDirectory() as place:
+        command += ["--preload", "--log-level", "info", "--jobs-db", f"{place}/jobs.sqlite"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            yield _address(process), process
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
 def _address(process: subprocess.Popen[str]) -> str:
+    """Where it listens, once it is ready; what it says later is read and dropped."""
     assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            break
-    else:
+    found = next((f for f in map(re.compile(r"http://127\.0\.0\.1:\d+").search, process.stderr) if f), None)
+    if found is None:
         raise SystemExit("the server did not start")
-    os.set_blocking(process.stderr.fileno(), False)
+    threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
     for _ in range(600):
-        try:
-            with urllib.request.urlopen(found[0] + "/health", timeout=1) as answer:
-                if answer.status == 200:
-                    return found[0]
-        except OSError:
-            time.sleep(0.2)
+        with contextlib.suppress(OSError), urllib.request.urlopen(found[0] + "/metrics", timeout=1) as answer:
+            if b"visioncli_ready 1.0" in answer.read():
+                return found[0]
+        time.sleep(0.2)
     raise SystemExit("the server is never ready")
 
 

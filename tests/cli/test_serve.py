@@ -199,7 +199,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
         port = int(re.findall(r":(\d+);", message)[0])
         with socket.create_connection(("127.0.0.1", port)) as unfinished:
             unfinished.sendall(b"POST /v1/embed/text HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
-            assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S).status_code == 200
+            said_until(process, "ready")
             process.send_signal(signal.SIGINT)
             assert "once more" in said_until(process, "stopping")[-1]
             process.send_signal(signal.SIGTERM)

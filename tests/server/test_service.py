@@ -15,7 +15,7 @@ import pytest
 from tests.doubles import MeanColour, colour_of, png
 from visioncli.errors import DecodeError, ModelError, PredictError, UsageError
 from visioncli.server import service as module
-from visioncli.server.payloads import Picture
+from visioncli.server.payloads import Picture, Text
 from visioncli.server.refusals import Busy, NotLoaded, Stopping, TooLate
 from visioncli.server.service import Service
 from visioncli.server.settings import ROLES, ServeSettings
@@ -294,6 +294,15 @@ def test_a_question_costs_little_while_another_runs() -> None:
                 await asyncio.sleep(0.005)
                 waits.append(time.monotonic() - began)
             assert len(waits) > 10
+
+    run(work)
+
+
+def test_more_texts_than_a_device_should_be_held_for_are_refused() -> None:
+    async def work() -> None:
+        async with serving(MeanColour()) as service:
+            with pytest.raises(UsageError, match="4097"):
+                await service.ask(API, ROLE, [Text("a")] * 4097, None)
 
     run(work)
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from visioncli.errors import RowError, VisioncliError
+from visioncli.errors import RowError, UsageError, VisioncliError
 from visioncli.io.web import Resolver
 from visioncli.models import load_all
 from visioncli.models.memory import free_gpu_gib
@@ -32,6 +32,7 @@ from visioncli.server.shelf import Load, Shelf, Shelved
 
 LOOK_S = 0.5  # between two looks at the lanes and at what lies idle
 THREADS = min(16, (os.cpu_count() or 1) + 1)  # decode, preprocess, postprocess
+MAX_TEXTS = 4_096  # labels or texts of one request: more would hold the device for minutes
 RETRY_AFTER_S = 1  # of a full queue: a batch of the documented models takes about as long
 
 OnBatch = Callable[[str, int, float], None]  # device, pictures, seconds
@@ -171,6 +172,7 @@ class Service:
 
     async def _asked(self, shelved: Shelved, task: str, inputs: Sequence[Picture | Text], options: Any) -> list[Any]:
         predictor = shelved.predictor(task)
+        _refuse_many(len(getattr(options, "labels", ())) or sum(isinstance(each, Text) for each in inputs))
         predictor.check(options)
         shelved.users += 1
         loop, lane = asyncio.get_running_loop(), self._lane(predictor.info.device)
@@ -277,6 +279,11 @@ class Service:
             del self._loaded[key]
         if idle:
             self._let_go()
+
+
+def _refuse_many(texts: int) -> None:
+    if texts > MAX_TEXTS:
+        raise UsageError(f"{texts} labels or texts are more than the {MAX_TEXTS} that one request may have")
 
 
 def _unless_fatal(result: Any) -> Any:
