@@ -7,7 +7,7 @@
 
 wrk (https://github.com/wg/wrk) must be on the PATH.
 
-Usage: python -m tests.benchmarks.serve [--seconds 20] [--images 256]
+Usage: python -m tests.benchmarks.serve [--seconds 60] [--images 256]
 """
 
 from __future__ import annotations
@@ -117,23 +117,8 @@ def embed_rate(folder: Path, model: str) -> float:
     """images/s of `visioncli embed`, from its own summary: loading the model is not in it."""
     with tempfile.TemporaryDirectory() as out:
         summary = Path(out) / "summary.json"
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "visioncli",
-                "embed",
-                str(folder),
-                "-o",
-                f"{out}/e.parquet",
-                "--model",
-                model,
-                "-q",
-                f"--summary={summary}",
-            ],
-            +["--summary", str(summary)],
-            check=True,
-        )
+        command = [sys.executable, "-m", "visioncli", "embed", str(folder), "-o", f"{out}/e.parquet", "--model", model]
+        subprocess.run([*command, "--quiet", "--summary", str(summary)], check=True)
         return float(json.loads(summary.read_text())["rows_per_s"])
 
 
@@ -184,9 +169,9 @@ def serve(seconds: int, images: int) -> None:
             flush=True,
         )
         with serving("demo") as (address, process):
-            ask(address, bodies, 8, 3)
+            ask(address, bodies, 1, 3)
             before = cpu_s(process)
-            rate, _, _ = ask(address, bodies, 8, seconds)
+            rate, _, _ = ask(address, bodies, 1, seconds)  # one, so that both see batches of one
             each = (cpu_s(process) - before) / (rate * seconds) * 1e3
         _, busy = alone(paths, "demo")
         print(
@@ -196,7 +181,7 @@ def serve(seconds: int, images: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--images", type=int, default=256)
     flags = parser.parse_args()
     serve(flags.seconds, flags.images)
