@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 
 # Whose modules ours are run beside. Without their dependencies: depth-anything-3 asks for numpy < 2, xformers and open3d.
 ORIGINALS := depth-anything-3 einops omegaconf addict
-# RunPod's own client, and what importing it needs: its package asks for a server's worth more.
-CLIENTS := runpod paramiko cryptography cffi bcrypt PyNaCl tomli tomlkit backoff tqdm-loggable py-cpuinfo aiohttp-retry
+# The real clients, and what importing them needs: runpod asks for a server's worth more, botocore for an older dateutil.
+CLIENTS := boto3 botocore jmespath s3transfer runpod paramiko cryptography cffi bcrypt PyNaCl tomli tomlkit backoff tqdm-loggable py-cpuinfo aiohttp-retry
 
 .PHONY: demo test parity lint accuracy bench completions sample-data clean
 
