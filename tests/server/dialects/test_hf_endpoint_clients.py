@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from huggingface_hub import InferenceClient
+from huggingface_hub import InferenceClient, constants
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from huggingface_hub.utils import close_session
 
@@ -21,8 +21,13 @@ Connect = Callable[..., InferenceClient]
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Connect]:
-    """A client of a path below the server's."""
-    with serving("hf-endpoint", settings_of("hf-endpoint", api_keys=(KEY,))) as url:
+    """A client of a path below the server's; HF_HUB_OFFLINE, which a run of tests may set, would forbid it loopback."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving("hf-endpoint", settings_of("hf-endpoint", api_keys=(KEY,))) as url,
+    ):
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        close_session()  # the one that was made while it was set refuses everything
         yield lambda path="", token=KEY: InferenceClient(model=url + path, token=token)
         close_session()
 
