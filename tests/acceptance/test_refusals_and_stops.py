@@ -199,13 +199,14 @@ def test_a_full_disk_keeps_the_finished_parts(photos: Path, tmp_path: Path) -> N
     work = visioncli.steps(job)
     while len(list(run.glob("part-*"))) < 2:
         next(work)
-    (run / "part-000000000032-000000000040.parquet").mkdir()  # what cannot be written, for whatever reason
-    with pytest.raises(OutputError, match=r"part-000000000032-000000000040\.parquet cannot be written"):
+    last = run / "part-000000000192-000000000200.parquet"  # far from what is being written now
+    last.mkdir()  # what cannot be written, for whatever reason
+    with pytest.raises(OutputError, match=r"part-000000000192-000000000200\.parquet cannot be written"):
         for _ in work:
             pass
-    (run / "part-000000000032-000000000040.parquet").rmdir()
+    last.rmdir()
     summary = visioncli.run(job)
-    assert (summary.rows, summary.done_before, summary.inferred) == (200, 32, 168)
+    assert (summary.rows, summary.done_before, summary.inferred) == (200, 192, 8)
 
 
 def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_requests_that_wait_together_share_a_batch() -> None:
     async def work() -> None:
         async with serving(double) as service:
             asks = [asyncio.create_task(service.ask(API, ROLE, pictures(n), None)) for n in range(9)]
-            await asyncio.sleep(0.3)  # the first is on the device, the others are decoded behind it
+            await asyncio.sleep(1.0)  # the first is on the device, the others are decoded behind it
             double.gate.set()
             assert await asyncio.gather(*asks) == [[colour_of(n)] for n in range(9)]
 
@@ -127,7 +127,9 @@ def test_who_leaves_takes_the_work_along() -> None:
 
     async def work() -> None:
         async with serving(double) as service:
-            first, second, third = (asyncio.create_task(service.ask(API, ROLE, pictures(n), None)) for n in range(3))
+            first = asyncio.create_task(service.ask(API, ROLE, pictures(0), None))
+            await asyncio.sleep(0.3)  # it is on the device before the others come
+            second, third = (asyncio.create_task(service.ask(API, ROLE, pictures(n), None)) for n in (1, 2))
             await asyncio.sleep(0.3)
             second.cancel()
             await asyncio.sleep(0.05)
