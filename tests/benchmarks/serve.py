@@ -3,7 +3,8 @@
 1. Full-size SigLIP-B/16-224 with random weights: images/s of 32 connections, one image a request, beside those of
    `visioncli embed` on the same files, each in its own process, one after the other and again.
 2. The same model, one connection: the median of the answers less that of decode, preprocess and forward alone.
-3. The bundled SigLIP: processor time a request, less that of decode, preprocess and forward alone.
+3. Health while one request of 64 pictures is answered: the slowest of its answers.
+4. The bundled SigLIP: processor time a request, less that of decode, preprocess and forward alone.
 
 wrk (https://github.com/wg/wrk) must be on the PATH.
 
@@ -26,11 +27,13 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import torch
 from PIL import Image
 
 from tests.models.checkpoints import siglip
@@ -139,6 +142,23 @@ def alone(paths: list[Path], model: str) -> tuple[float, float]:
     return median(walls) * 1e3, (time.process_time() - busy) / len(walls) * 1e3
 
 
+def during_inference(address: str, paths: list[Path]) -> tuple[float, float]:
+    """Seconds that one request of all pictures takes, and those of the slowest `/health` meanwhile."""
+    packed = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    body = json.dumps({"inputs": packed, "parameters": {"mode": "image_embedding"}}).encode()
+    asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with ThreadPoolExecutor(1) as pool:
+        began, took = time.monotonic(), list[float]()
+        answer = pool.submit(lambda: urllib.request.urlopen(asked, timeout=300).read())
+        while not answer.done():
+            before = time.monotonic()
+            urllib.request.urlopen(address + "/health", timeout=60).read()
+            took.append(time.monotonic() - before)
+            time.sleep(0.02)
+        answer.result()
+        return time.monotonic() - began, max(took)
+
+
 def cpu_s(process: subprocess.Popen[str]) -> float:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -163,11 +183,15 @@ def serve(seconds: int, images: int) -> None:
         with serving(model) as (address, _):
             ask(address, bodies, 1, 3)
             _, half, _ = ask(address, bodies, 1, seconds)
+            took, slowest = during_inference(address, paths[:64])
+        print(f"/health during an inference of {took:.1f} s: slowest {slowest * 1e3:.0f} ms", flush=True)
         wall, _ = alone(paths[:64], model)
         print(
             f"one connection: median {half:.1f} ms, decode to forward {wall:.1f} ms: {half - wall:.1f} more",
             flush=True,
         )
+        os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads spin while they wait: on both sides, no work
+        torch.set_num_threads(1)
         with serving("demo") as (address, process):
             ask(address, bodies, 1, 3)
             before = cpu_s(process)

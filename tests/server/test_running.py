@@ -108,7 +108,7 @@ async def test_a_job_that_runs_too_long_is_timed_out_and_its_work_ended(tmp_path
     async with benched(tmp_path) as bench:
         await bench.queue("a", time_limit_s=0.1)
         end = await bench.end_of("a")
-        assert (end.status, end.error) == ("timed_out", "the job ran longer than its executionTimeout of 0.1 s")
+        assert (end.status, end.error) == ("timed_out", "the job ran longer than the 0.1 s that it may take")
         assert bench.cancelled == ["a"] and bench.runner.running == 0
         bench.open.set()
         assert await bench.runner.retry("a")
@@ -215,6 +215,22 @@ async def test_nothing_is_accepted_before_the_start_or_after_the_stop(tmp_path: 
 async def test_without_companions_no_file_is_touched(tmp_path: Path) -> None:
     async with at_work([], tmp_path / "jobs.sqlite", 0):
         assert list(tmp_path.iterdir()) == []
+
+
+@in_loop
+async def test_a_store_in_use_is_told_before_any_model_is_loaded(tmp_path: Path) -> None:
+    loaded = []
+
+    async def load() -> None:
+        loaded.append("models")
+
+    async with benched(tmp_path) as bench:
+        with pytest.raises(LockHeldError):
+            async with at_work([bench.runner], tmp_path / "jobs.sqlite", 0, load):
+                pass
+        assert loaded == []
+    async with at_work([], tmp_path / "none.sqlite", 0, load):
+        assert loaded == ["models"]
 
 
 @in_loop

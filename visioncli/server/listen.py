@@ -29,6 +29,7 @@ from visioncli.errors import UsageError
 from visioncli.server import create_app, greeting
 from visioncli.server.access import observed, write_line
 from visioncli.server.config import Binding
+from visioncli.server.intake import INTAKE_BYTES, Intake
 from visioncli.server.metrics import Metrics, with_metrics
 from visioncli.server.running import at_work
 from visioncli.server.service import Service
@@ -160,7 +161,9 @@ async def listen(
     dialects = list(dict.fromkeys(name for door in doors for name in door.binding.dialects))
     apps = {name: _with_origins(create_app(name, service), settings.cors_origins) for name in dialects}
     metrics = Metrics(service, dialects)
-    servers = [_server(_app(door.binding, apps, metrics), tls, settings.grace_s) for door in doors]
+    intake = Intake(max(INTAKE_BYTES, 2 * max(settings.body_of(name) for name in dialects)))
+    ports = [intake.bounded(_app(door.binding, apps, metrics)) for door in doors]
+    servers = [_server(app, tls, settings.grace_s) for app in ports]
     greeting.opened([(door.binding, door.port) for door in doors], settings, is_tls=tls is not None)
     working, stopped = asyncio.create_task(_work(service, apps)), asyncio.create_task(stop.wait())
     serving = [asyncio.create_task(each.serve([door.socket])) for each, door in zip(servers, doors, strict=True)]
@@ -179,10 +182,13 @@ async def listen(
 
 async def _work(service: Service, apps: Mapping[str, FastAPI]) -> None:
     """Load the models, then do the APIs' jobs until cancelled."""
-    await service.start(list(apps))
-    greeting.loaded(service, list(apps))
+
+    async def load() -> None:
+        await service.start(list(apps))
+        greeting.loaded(service, list(apps))
+
     companions = [each for app in apps.values() for each in getattr(app.state, "companions", ())]
-    async with at_work(companions, service.settings.jobs_db, service.settings.grace_s):
+    async with at_work(companions, service.settings.jobs_db, service.settings.grace_s, load):
         await asyncio.Event().wait()
 
 

@@ -27,8 +27,9 @@ log = logging.getLogger("visioncli.server.jobs")
 
 SWEEP_S = 2.0  # between two looks for expired jobs; they are hidden at once, but run on until then
 PAUSE_S = 1.0  # before the store is asked again when it cannot be used: a full disk, say
-TOO_LONG = "the job ran longer than its executionTimeout of {:g} s"
+TOO_LONG = "the job ran longer than the {:g} s that it may take"
 
+Prepare = Callable[[], Awaitable[None]]
 Work = Callable[[Job], Awaitable[Any]]  # returns what is JSON, arrays of numpy included; raises the job's error
 
 
@@ -41,18 +42,23 @@ class Companion(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def at_work(companions: Iterable[Companion], path: Path | None, grace_s: float) -> AsyncIterator[None]:
+async def at_work(
+    companions: Iterable[Companion], path: Path | None, grace_s: float, first: Prepare | None = None
+) -> AsyncIterator[None]:
     """Open the store at `path` (None: the user's) and keep the companions at work; with none, touch no file.
 
-    Raises LockHeldError, OutputError.
+    `first` is awaited before they begin, but after the store is open: who cannot have it should not wait for models.
+    Raises LockHeldError, OutputError, and what `first` raises.
     """
-    waiting = list(companions)
+    waiting, first = list(companions), first or _nothing
     if not waiting:
+        await first()
         yield
         return
     store = await asyncio.to_thread(JobStore, path or jobfile.default_path())
     started: list[Companion] = []
     try:
+        await first()
         for companion in waiting:
             started.append(companion)
             await companion.start(store)
@@ -243,6 +249,10 @@ class Runner:
                     self._drop(job_id)
             except OutputError as error:
                 log.error("%s", error)
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

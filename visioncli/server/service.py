@@ -28,7 +28,7 @@ from visioncli.server.lane import Item, Lane, LaneOptions
 from visioncli.server.payloads import Payloads, Picture, Text
 from visioncli.server.refusals import Busy, NotLoaded, Stopping, TooLate
 from visioncli.server.settings import ROLES, ServeSettings
-from visioncli.server.shelf import Load, Shelf, Shelved
+from visioncli.server.shelf import Load, Shelf, Shelved, clear_out
 
 LOOK_S = 0.5  # between two looks at the lanes and at what lies idle
 THREADS = min(16, (os.cpu_count() or 1) + 1)  # decode, preprocess, postprocess
@@ -246,9 +246,12 @@ class Service:
         return self._loaded[key]
 
     def _let_go(self) -> None:
-        for shelved in self._shelf.keep_only(self._loaded.values()):
+        gone = self._shelf.keep_only(self._loaded.values())
+        for shelved in gone:
             for predictor in shelved.predictors.values():
                 self._lane(predictor.info.device).forget(predictor)
+        if gone:
+            self._pool.submit(clear_out)
 
     # Devices
 

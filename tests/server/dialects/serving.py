@@ -22,6 +22,7 @@ from PIL import Image
 import visioncli
 from tests.models import oracle
 from visioncli.io.fetch import FetchOptions
+from visioncli.io.web import Resolver
 from visioncli.models import Predictor, load_all
 from visioncli.models.runtime import RuntimeRequest
 from visioncli.provenance import Checkpoint
@@ -54,7 +55,9 @@ def load_once(checkpoint: Checkpoint, request: RuntimeRequest) -> dict[str, Pred
 
 
 @contextmanager
-def serving(dialect: str, settings: ServeSettings | None = None, *, start: bool = True) -> Iterator[str]:
+def serving(
+    dialect: str, settings: ServeSettings | None = None, *, start: bool = True, resolver: Resolver | None = None
+) -> Iterator[str]:
     """Yield the base URL. With `start` false the models are never loaded: a server that is not ready."""
     listener = socket.create_server(("127.0.0.1", 0))
     settings = settings or settings_of(dialect)
@@ -62,7 +65,7 @@ def serving(dialect: str, settings: ServeSettings | None = None, *, start: bool 
     begun: list[uvicorn.Server] = []
 
     async def run() -> None:
-        service = Service(settings, load_once)
+        service = Service(settings, load_once, resolver)
         if start:
             await service.start([dialect])
         server = uvicorn.Server(uvicorn.Config(create_app(dialect, service), log_level="warning", lifespan="off"))
