@@ -86,6 +86,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[tuple[s
             str(folder / "list.csv"),
             "--model",
             "demo",
+            "--dtype",
+            "float32",
             "-o",
             str(out),
         ]
@@ -120,7 +122,7 @@ def test_no_row_is_another_pictures(run) -> None:
 
 def test_each_rows_vector_is_that_of_its_picture_alone(run, tmp_path: Path) -> None:
     rows, table, _ = run
-    predictor = visioncli.load("embed", "demo", batch_size=1)
+    predictor = visioncli.load("embed", "demo", dtype="float32", batch_size=1)
     known = {sha256(jpeg(number)): number for number in range(960)}
     sampled = [index for index in range(0, 1000, 25) if rows[index][1] is None]
     assert len(sampled) > 30
