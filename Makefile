@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Whose modules ours are run beside. Without their dependencies: depth-anything-3 asks for numpy < 2, xformers and open3d.
-ORIGINALS := depth-anything-3 einops omegaconf addict
+# Whose modules ours are run beside. Without their dependencies: depth-anything-3 asks for numpy < 2, xformers and open3d,
+# open_clip_torch for torchvision and timm; its tokenizer needs ftfy, and that wcwidth.
+ORIGINALS := depth-anything-3 einops omegaconf addict open_clip_torch ftfy wcwidth
 # The real clients, and what importing them needs: runpod asks for a server's worth more, botocore for an older dateutil.
 CLIENTS := boto3 botocore jmespath s3transfer runpod paramiko cryptography cffi bcrypt PyNaCl tomli tomlkit backoff tqdm-loggable py-cpuinfo aiohttp-retry
 

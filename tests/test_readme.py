@@ -34,7 +34,7 @@ def test_the_python_examples_run(code: str) -> None:
 def test_every_flag_that_it_names_exists() -> None:
     help_texts = [
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
-        for name in ("classify", "embed", "segment", "detect", "depth", "serve-compat")
+        for name in ("classify", "embed", "segment", "detect", "depth", "serve-compat", "parity", "report", "similar")
     ]
     named = set(re.findall(r"`[^`]*?(--[a-z][a-z-]+)", README)) - {"--text", "--text-col"}
     assert {flag for flag in named if not any(flag in text for text in help_texts)} == set()
@@ -42,7 +42,19 @@ def test_every_flag_that_it_names_exists() -> None:
 
 def test_every_command_that_it_shows_is_one() -> None:
     shown = set(re.findall(r"^(?:.*\| )?visioncli ([a-z-]+)", README, re.MULTILINE))
-    assert shown == {"classify", "embed", "segment", "detect", "depth", "models", "doctor", "serve-compat"}
+    assert shown == {
+        "classify",
+        "embed",
+        "segment",
+        "detect",
+        "depth",
+        "models",
+        "doctor",
+        "serve-compat",
+        "parity",
+        "report",
+        "similar",
+    }
 
 
 def test_its_make_targets_exist() -> None:
@@ -52,5 +64,5 @@ def test_its_make_targets_exist() -> None:
 
 def test_its_pictures_are_there() -> None:
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert [name for name in pictures if not (ROOT / name).is_file()] == []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from visioncli.jobs.rows import record_batches
     from visioncli.jobs.steps import run, steps
     from visioncli.jobs.summary import Summary
+    from visioncli.models.runtime import HailoRequest
     from visioncli.pipeline import Settings, answer, load
     from visioncli.samples import Answer, Facts, Failure, ImageRef
     from visioncli.tasks.classify import ClassifyOptions, Labelled
@@ -43,6 +44,7 @@ _NAMES = {
     "Facts": "visioncli.samples:Facts",
     "Failure": "visioncli.samples:Failure",
     "FetchOptions": "visioncli.io.fetch:FetchOptions",
+    "HailoRequest": "visioncli.models.runtime:HailoRequest",
     "ImageRef": "visioncli.samples:ImageRef",
     "Job": "visioncli.jobs:Job",
     "Labelled": "visioncli.tasks.classify:Labelled",
@@ -73,6 +75,7 @@ __all__ = [
     "Facts",
     "Failure",
     "FetchOptions",
+    "HailoRequest",
     "ImageRef",
     "Job",
     "Labelled",

@@ -127,6 +127,7 @@ CODES: dict[str, str] = {
     "decode_too_many_pixels": "more pixels than --max-pixels",
     "base64_invalid": "a request's picture is no base64",
     "text_missing": "the text cell is empty",
+    "text_unknown": "the file of --text-embeddings does not have this text",
     "preprocess_failed": "the model's preprocessing refused the picture",
     "out_of_memory": "one picture alone does not fit into the device's memory",
     "device_failed": "the device fails on this picture, alone, again",

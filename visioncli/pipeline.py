@@ -18,6 +18,7 @@ from visioncli.io.decode import DecodeOptions
 from visioncli.io.fetch import FetchOptions
 from visioncli.meter import Meter
 from visioncli.models import Predictor
+from visioncli.models.runtime import HailoRequest, RuntimeRequest
 from visioncli.samples import Answer, Failure, ImageRef, Kept, Sample
 
 OptionsT = TypeVar("OptionsT")
@@ -99,14 +100,16 @@ def load(
     dtype: str = "auto",
     batch_size: int | None = None,
     offline: bool = False,
+    hailo: HailoRequest | None = None,
 ) -> Predictor[Any, Any]:
     """Return a loaded model for `task` (a key of TASKS); `model` is a hub id, a directory, an alias or `demo`.
+
+    `hailo` goes with the device of that name, and with no other.
 
     Raises ModelError when it is not there, gated or of an unknown family; HubUnreachableError; DeviceError.
     """
     from visioncli import models
     from visioncli.io import hub
-    from visioncli.models.runtime import RuntimeRequest
 
     checkpoint = hub.locate(model or hub.DEFAULTS[task], task, revision, offline)
-    return models.load(checkpoint, task, RuntimeRequest(device=device, dtype=dtype, batch_size=batch_size))
+    return models.load(checkpoint, task, RuntimeRequest(device, dtype, batch_size, hailo=hailo))

@@ -40,11 +40,12 @@ class ModelInfo:
     batch_size: int
     choices: dict[str, Choice] = field(default_factory=dict)
     token_shape: tuple[int, int] | None = None  # (tokens, channels) of a picture's last hidden state, where it has one
+    files: dict[str, str] = field(default_factory=dict)  # what was read besides the checkpoint: name -> SHA-256
 
     @property
     def resolved(self) -> dict[str, Any]:
         """What changes an answer's numbers and is known only when the model is loaded."""
-        return {"dtype": self.dtype, "batch_size": self.batch_size, "recipe": self.recipe}
+        return {"dtype": self.dtype, "batch_size": self.batch_size, "recipe": self.recipe, **self.files}
 
     @property
     def embedding_space(self) -> str:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 NAMES = (
-    "pipeline fetch overhead memory update segment_prompts detect_prompts segment_memory".split()  # noqa: SIM905
+    "pipeline fetch overhead memory update segment_prompts detect_prompts segment_memory search".split()  # noqa: SIM905
 )
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ SCRIPT = """
 local bodies, turn = {}, 0
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
 wrk.method, wrk.headers["Content-Type"] = "POST", "application/json"
-function request() turn = turn + 1; return wrk.format(nil, "/", nil, bodies[turn % #bodies + 1]) end
+function request() turn = turn + 1; return wrk.format(nil, nil, nil, bodies[turn % #bodies + 1]) end
 """
 
 

@@ -24,7 +24,7 @@ from tests.completions import ROOT, SHELLS, Command, Row, script
 FOLDER = ROOT / "completions"
 
 OFFERED = {
-    "visioncli ": "classify depth detect doctor embed models segment serve-compat",
+    "visioncli ": "classify depth detect doctor embed models parity report segment serve-compat similar",
     "visioncli serve-compat --api ha": "hailo-clip",
     "visioncli cl": "classify",
     "visioncli models ": "list pull verify",
@@ -32,7 +32,7 @@ OFFERED = {
     "visioncli classify --ov": "--overwrite",
     "visioncli classify --dtype ": "auto bfloat16 float16 float32",
     "visioncli classify --dtype=b": "--dtype=bfloat16",
-    "visioncli classify --device ": "auto cpu cuda mps",
+    "visioncli classify --device ": "auto cpu cuda hailo mps",
     "visioncli classify --fail-on ": "any new none",
     "visioncli classify --alpha ": "black drop white",
     "visioncli embed --store ": "float16 float32 npz",
@@ -48,9 +48,11 @@ OFFERED = {
     "visioncli classify -m de": "demo depth-anything-v2-small",
     "visioncli classify -l @": "'@my pictures.csv' @pictures.csv",
     "visioncli classify -l pic": "",
+    "visioncli similar --min": "--min-score --minus",
+    "visioncli similar --index pic": "pictures.csv",
     "visioncli classify -l a --lab": "",
     "visioncli classify --labels a --lab": "",
-    "visioncli embed -t a --tex": "--text --text-col",
+    "visioncli embed -t a --tex": "--text --text-col --text-embeddings --text-hef",
 }
 
 ODD = r"""it's [a:b] "q" $HOME $(touch ../ran) `touch ../ran` C:\new %d | # ~ * {x}"""

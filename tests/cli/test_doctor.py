@@ -13,7 +13,10 @@ import typer
 from typer.testing import CliRunner
 
 from tests.loopback_hub import live_here, loopback_hub
-from visioncli.cli.doctor import Finding, as_text, doctor
+from tests.models import checkpoints, hailo_programmes
+from visioncli.cli.doctor import as_text, doctor
+from visioncli.cli.findings import Finding
+from visioncli.models.hailo.errors import NOT_INSTALLED
 
 app = typer.Typer()
 app.command()(doctor)
@@ -103,6 +106,45 @@ def test_online_says_why_the_hub_was_not_reached() -> None:
     assert lacks["reachable"].endswith(
         "Connection refused; only demo, local directories and what is cached can be used as --model"
     )
+
+
+def test_without_hailos_library_it_says_what_it_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hailo_platform", None)
+    found = report()
+    assert found["hailo"] == {"HailoRT": None}
+    assert [one["lack"] for one in found["lacks"] if one["section"] == "hailo"] == [NOT_INSTALLED]
+
+
+def test_hailo_devices_come_with_chip_and_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hailo_programmes.plugged_in(monkeypatch, DEVICES="0000:01:00.0=HAILO10H,0000:02:00.0=HAILO8"):
+        found = report()
+    assert found["hailo"] == {
+        "HailoRT": "5.2.0",
+        "hailo:0": "HAILO10H at 0000:01:00.0, firmware 5.2.0, serial number HLDDLBB000000001",
+        "hailo:1": "HAILO8 at 0000:02:00.0, firmware 5.2.0, serial number HLDDLBB000000001",
+    }
+
+
+@pytest.mark.parametrize("knobs", [{"FAULT": "driver"}, {"FAULT": "no_driver"}, {"DEVICES": ""}])
+def test_no_hailo_device_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch, knobs: dict[str, str]) -> None:
+    with hailo_programmes.plugged_in(monkeypatch, **knobs):
+        assert report()["hailo"] == {"HailoRT": "5.2.0", "devices": None}
+
+
+@pytest.mark.parametrize(("chip", "code"), [("HAILO10H", 0), ("HAILO8", 1)])
+def test_a_hef_is_tried_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chip: str, code: int) -> None:
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    hef = hailo_programmes.hef(tmp_path, checkpoints.clip(tmp_path / "clip", **small))
+    with hailo_programmes.plugged_in(monkeypatch, DEVICES=f"0000:01:00.0={chip}"):
+        result = CliRunner().invoke(app, ["--json", "--hef", hef])
+    found = json.loads(result.stdout)
+    assert result.exit_code == code
+    assert found["hef"] == {
+        "file": hef,
+        "input": "image/input_layer1 224x224x3",
+        "output": "image/output_layer1 1x1x512",
+        "fits": None if code else "yes, HAILO10H at 0000:01:00.0, firmware 5.2.0",
+    }
 
 
 def test_text_has_a_heading_a_section_and_says_no() -> None:

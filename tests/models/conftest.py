@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import checkpoints
+import clip_resnet_checkpoints
 import depth_checkpoints
 import dinov3_checkpoints
 import grounding_dino_checkpoints
@@ -44,6 +45,11 @@ def small_siglip(tmp_path_factory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def small_clip(tmp_path_factory) -> Checkpoint:
     return checkpoints.of(checkpoints.clip(tmp_path_factory.mktemp("small-clip"), **SMALL))
+
+
+@pytest.fixture(scope="session")
+def small_clip_resnet(tmp_path_factory) -> Checkpoint:
+    return clip_resnet_checkpoints.clip_resnet(tmp_path_factory.mktemp("small-clip-resnet"), "small")
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_everything_is_known_of_a_loaded_model(small_siglip):
     assert sorted(info.choices) == ["batch_size", "device", "dtype"]
 
 
-@pytest.mark.parametrize("name", ["small_siglip", "small_clip"])
+@pytest.mark.parametrize("name", ["small_siglip", "small_clip", "small_clip_resnet"])
 def test_loading_asks_no_network(request, name, monkeypatch):
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was attempted")

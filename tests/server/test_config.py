@@ -78,16 +78,68 @@ def test_the_documented_hailo_file_is_taken_as_it_is(tmp_path: Path) -> None:
         "host": "0.0.0.0",
         "max_queue": 10,
         "request_timeout": "30",
+        "device_timeout_ms": 5000,
         "log_level": "info",
         "log_format": "json",
     }
-    assert told(tmp_path, DOCUMENTED) == Told(flags, {"hailo-clip": 5000}, HailoOptions())
+    assert told(tmp_path, DOCUMENTED) == Told(flags, {"hailo-clip": 5000}, HailoOptions(number=0))
 
 
 def test_a_hailo_file_says_only_what_it_says(tmp_path: Path) -> None:
     text = "clip: {model: openai/clip-vit-base-patch32, apply_softmax: true, logit_scale: 50, colour: red}"
     named = [f"hailo-clip.{role}=openai/clip-vit-base-patch32" for role in ("classify", "embed")]
     assert told(tmp_path, text) == Told({"api": ["hailo-clip"], "model_for": named}, {}, HailoOptions(True, 50.0))
+
+
+IDLE_ANYWHERE = [
+    *("clip.embedding_dimension", "clip.image_size", "performance.warmup_enabled", "performance.warmup_iterations"),
+    *("performance.worker_threads", "resource_limits.cpu_quota", "resource_limits.memory_max", "server.debug"),
+    *("text_embedding.cache_enabled", "text_embedding.cache_max_entries"),
+]
+IDLE_ON_A_CPU = ["clip.batch_size", "clip.device", "clip.device_timeout_ms", "text_embedding.mode"]
+
+
+@pytest.mark.parametrize(("on_hailo", "more"), [(True, []), (False, IDLE_ON_A_CPU)])
+def test_keys_of_a_hailo_file_that_change_nothing_are_known(tmp_path: Path, on_hailo: bool, more: list[str]) -> None:
+    assert told(tmp_path, DOCUMENTED).idle(on_hailo) == sorted([*IDLE_ANYWHERE, *more])
+
+
+def test_a_hailo_file_with_a_hef_asks_for_the_device(tmp_path: Path) -> None:
+    text = "clip: {hef: a.hef, text_hef: b.hef, device: 1, batch_size: 2, device_timeout_ms: 900}"
+    flags = {"api": ["hailo-clip"], "model_for": [], "device": "hailo", "hef": "a.hef", "text_hef": "b.hef"}
+    options = HailoOptions(number=1, frames=2)
+    assert told(tmp_path, text) == Told({**flags, "device_timeout_ms": 900}, {}, options)
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags", "idle"),
+    [
+        ("precomputed", {"text_embeddings": "t.json"}, []),
+        ("ondemand", {}, ["text_embedding.file"]),
+    ],
+)
+def test_texts_computed_before_are_asked_for_by_the_mode(
+    tmp_path: Path, mode: str, flags: dict[str, str], idle: list[str]
+) -> None:
+    found = told(tmp_path, f"text_embedding: {{mode: {mode}, file: t.json}}")
+    assert found == Told({"api": ["hailo-clip"], "model_for": [], **flags}, {}, HailoOptions())
+    assert found.idle(on_hailo=True) == idle
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "text_embedding: {mode: sometimes}",
+            "text_embedding.mode 'sometimes' is unknown; known: ondemand, precomputed",
+        ),
+        ("clip: {hef: a.hef}\ntext_embedding: {mode: precomputed}", "text_embedding.mode precomputed needs"),
+        ("clip: {device: first}", "invalid literal for int"),
+    ],
+)
+def test_what_a_hailo_file_cannot_mean_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=rf"--config .*serve\.yaml: {sentence}"):
+        told(tmp_path, text)
 
 
 def test_a_hailo_files_words_for_numbers_are_one_sentence(tmp_path: Path) -> None:
@@ -222,8 +274,9 @@ def test_a_model_for_nothing_is_one_sentence(text: str, sentence: str) -> None:
         models(BOTH, None, [text], {})
 
 
-def test_weights_that_the_platform_put_there_are_used_where_nothing_was_asked(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+@pytest.mark.parametrize("name", ["config.json", "open_clip_config.json"])
+def test_weights_that_the_platform_put_there_are_used_where_nothing_was_asked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
     folders = {"sagemaker-clip": tmp_path, "hf-endpoint": tmp_path / "absent"}
     found = {("sagemaker-clip", "classify"): str(tmp_path)}
     assert models(["sagemaker-clip", "hf-endpoint"], None, [], folders) == found

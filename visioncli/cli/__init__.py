@@ -16,7 +16,10 @@ from visioncli.cli.depth import depth
 from visioncli.cli.doctor import doctor
 from visioncli.cli.find import detect, segment
 from visioncli.cli.models import models_app
+from visioncli.cli.parity import parity
+from visioncli.cli.report import report
 from visioncli.cli.serve import serve_compat
+from visioncli.cli.similar import similar
 from visioncli.errors import InterruptedRunError, NotNowError, RunError, UsageError, VisioncliError
 
 EXIT = {UsageError: 2, RunError: 1, NotNowError: 75}
@@ -73,12 +76,15 @@ def _root(
 
 app.command()(classify)
 app.command()(embed)
+app.command()(similar)
 app.command()(segment)
 app.command()(detect)
 app.command()(depth)
 app.command("serve-compat")(serve_compat)
+app.command()(report)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
+app.command()(parity)
 
 
 def main() -> None:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from visioncli.cli.options import TASK_PANEL, SharedFlags, flag, with_flags
+from visioncli.cli.hailo_options import HailoFlags
+from visioncli.cli.options import TASK_PANEL, flag, with_flags
 from visioncli.cli.run import Inputs, finish, make_job
 from visioncli.cli.values import items
 from visioncli.errors import UsageError
 
 
-@with_flags(SharedFlags)
+@with_flags(HailoFlags)
 def classify(
     ctx: typer.Context,
     inputs: Inputs = None,
@@ -48,7 +49,7 @@ def classify(
         int | None, flag("--top-k", "-k", panel=TASK_PANEL, min=1, help="Keep the best K labels. (default: all)")
     ] = None,
     *,
-    flags: SharedFlags,
+    flags: HailoFlags,
 ) -> None:
     """Zero-shot classification: every picture against a list of labels."""
     from visioncli.tasks.classify import ClassifyOptions
@@ -59,7 +60,7 @@ def classify(
     finish(ctx, make_job("classify", options, inputs, flags), flags)
 
 
-@with_flags(SharedFlags)
+@with_flags(HailoFlags)
 def embed(
     ctx: typer.Context,
     inputs: Inputs = None,
@@ -92,7 +93,7 @@ def embed(
         ),
     ] = "float32",
     *,
-    flags: SharedFlags,
+    flags: HailoFlags,
 ) -> None:
     """Embeddings of pictures, of texts, or of both."""
     from visioncli.tasks.embed import EmbedOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -16,27 +15,17 @@ from types import FrameType
 from typing import Any
 
 from visioncli.cli.options import Show
+from visioncli.cli.sentences import set_up as set_up
 from visioncli.errors import InterruptedRunError, OutputError
 from visioncli.jobs import Job, Progress, Stop, Summary, look_at, steps
 
 _LINE_EVERY_S = {Show.plain: 5.0, Show.json: 1.0}
 
 
-def set_up(quiet: bool, verbose: bool) -> None:
-    """Send what the library has to say to standard error, a sentence a line."""
-    log = logging.getLogger("visioncli")
-    log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("visioncli: %(message)s"))
-    log.handlers = [handler]
-    log.propagate = False
-
-
 def run(job: Job, show: Show, quiet: bool) -> Summary | None:
     """Do the job; None when standard output was closed by its reader."""
     stop = Stop()
-    meter = _meter(show, quiet)
-    with _signals(stop), meter as report:
+    with _signals(stop), meter(show, quiet) as report:
         try:
             return _drained(steps(job, stop), report)
         except BrokenPipeError:
@@ -72,7 +61,7 @@ def _signals(stop: Stop) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _meter(show: Show, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def meter(show: Show, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """Yield a function that shows progress as asked."""
     if show is Show.auto:
         show = Show.none if quiet else Show.bar if sys.stderr.isatty() else Show.plain

@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from visioncli.cli.findings import Finding
 
 LIBRARIES = {  # distribution -> what happens without it
     "torch": "no model can run",
@@ -39,27 +41,28 @@ SIZES = ("memory", "disk for checkpoints", "disk of this folder")  # names whose
 ONLINE_DEADLINE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line. Sizes are int, in bytes. `lack` is what follows where the thing is not there, else None."""
-
-    section: str
-    name: str
-    value: str | int | None
-    lack: str | None = None
-
-
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     online: Annotated[bool, typer.Option("--online", help="Also ask whether the hub can be reached.")] = False,
+    hef: Annotated[
+        Path | None,
+        typer.Option(
+            "--hef", metavar="FILE.hef", help="Also try this file on the Hailo device; exit 1 if it does not fit."
+        ),
+    ] = None,
 ) -> None:
     """Show what this machine has: devices, dtypes, codecs, versions, folders."""
-    findings = [*_system(), *_devices(), *_codecs(), *_libraries(), *_hub(online), *_disks()]
+    from visioncli.cli.doctor_hailo import hailo, hef_findings
+
+    tried = hef_findings(hef) if hef else []
+    findings = [*_system(), *_devices(), *hailo(), *tried, *_codecs(), *_libraries(), *_hub(online), *_disks()]
     if as_json:
         typer.echo(json.dumps(as_object(findings)))
-        return
-    for line in as_text(findings):
-        typer.echo(line)
+    else:
+        for line in as_text(findings):
+            typer.echo(line)
+    if any(finding.lack for finding in tried):
+        raise typer.Exit(1)
 
 
 def as_object(findings: list[Finding]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visioncli.errors import ModelError
+from visioncli.provenance import Checkpoint
+
 if TYPE_CHECKING:
     from visioncli.io.hub_cache import Snapshot
 
@@ -112,11 +115,11 @@ def _newest(hub_id: str, cached: list[Snapshot]) -> Snapshot | None:
 
 
 def _other(snapshot: Snapshot) -> Listed | None:
-    from visioncli.models import ANSWERS, family_of
+    from visioncli.models import ANSWERS, family_of, read_config
 
     try:
-        family = family_of(json.loads((snapshot.directory / "config.json").read_text()))
-    except (OSError, ValueError, AttributeError):
+        family = family_of(read_config(Checkpoint(snapshot.id, snapshot.directory, snapshot.commit)))
+    except ModelError:
         return None
     return _listed(snapshot.id, snapshot.id, ANSWERS[family], family, snapshot) if family in ANSWERS else None
 

@@ -88,7 +88,7 @@ class SharedFlags:
         None
     )
     device: Annotated[
-        str, flag("--device", panel=_MODEL, metavar="auto|cpu|cuda[:n]|mps", help="Where the model runs.")
+        str, flag("--device", panel=_MODEL, metavar="auto|cpu|cuda[:n]|mps|hailo[:n]", help="Where the model runs.")
     ] = "auto"
     dtype: Annotated[Dtype, flag("--dtype", panel=_MODEL, help="Numbers the model computes in.")] = Dtype.auto
     batch_size: Annotated[

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from visioncli.cli.hailo_options import hailo_of
 from visioncli.cli.options import FailOn, SharedFlags
 from visioncli.cli.values import amount, auto_or_count, duration_s, header
 from visioncli.errors import UsageError
 
 if TYPE_CHECKING:
+    from visioncli.io.fetch import FetchOptions
     from visioncli.jobs import Job
 
 log = logging.getLogger("visioncli")
@@ -24,7 +26,7 @@ Inputs = Annotated[
 ]
 _DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from the environment unannounced
     "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
-    "quiet verbose progress summary null unique_ids inputs overlay".split()
+    "quiet verbose progress summary null unique_ids inputs overlay device_timeout_ms".split()
 )
 
 
@@ -40,22 +42,13 @@ def make_job(
 ) -> Job:
     """Return what the flags ask for. Raises UsageError."""
     from visioncli.io.decode import DecodeOptions
-    from visioncli.io.fetch import FetchOptions
     from visioncli.jobs import Device, Job, ListingOptions, Policy, Settings
 
     if flags.output is None:
         raise UsageError(
             "-o is needed: -o out.parquet, -o out.jsonl, -o DIR/, or -o - for JSON lines on standard output"
         )
-    fetch = FetchOptions(
-        timeout_s=flags.timeout,
-        retries=flags.retries,
-        per_host=flags.per_host,
-        max_bytes=amount(flags.max_bytes, "--max-bytes"),
-        headers=tuple(header(line) for line in flags.header or ()),
-        ca_cert=flags.ca_cert,
-        guard=flags.guard,
-    )
+    fetch = fetch_options(flags)
     decode = DecodeOptions(max_pixels=amount(flags.max_pixels, "--max-pixels"), alpha=flags.alpha, exact=flags.exact)
     return Job(
         task=task,
@@ -66,7 +59,12 @@ def make_job(
         model=flags.model,
         revision=flags.revision,
         offline=flags.offline,
-        device=Device(flags.device, flags.dtype.value, auto_or_count(flags.batch_size, "--batch-size")),
+        device=Device(
+            flags.device,
+            flags.dtype.value,
+            auto_or_count(flags.batch_size, "--batch-size"),
+            hailo_of(flags, task),
+        ),
         listing=ListingOptions(
             image_column=flags.image_col,
             id_column=flags.id_col,
@@ -87,6 +85,21 @@ def make_job(
         ),
         limit=flags.limit,
         overlay=overlay,
+    )
+
+
+def fetch_options(flags: SharedFlags) -> FetchOptions:
+    """Return how files and URLs are got. Raises UsageError."""
+    from visioncli.io.fetch import FetchOptions
+
+    return FetchOptions(
+        timeout_s=flags.timeout,
+        retries=flags.retries,
+        per_host=flags.per_host,
+        max_bytes=amount(flags.max_bytes, "--max-bytes"),
+        headers=tuple(header(line) for line in flags.header or ()),
+        ca_cert=flags.ca_cert,
+        guard=flags.guard,
     )
 
 

@@ -14,12 +14,14 @@ from visioncli.cli.values import amount, duration_s
 from visioncli.errors import UsageError
 
 if TYPE_CHECKING:
+    from visioncli.models.runtime import HailoRequest
     from visioncli.server.config import Binding, Told
     from visioncli.server.settings import ServeSettings
 
 log = logging.getLogger("visioncli")
 
-_CHANGE_ANSWERS = frozenset({"model", "model_for", "dtype", "fidelity", "upright", "alpha"})
+_FILES = ("hef", "text_hef", "text_embeddings")
+_CHANGE_ANSWERS = frozenset({"model", "model_for", "dtype", "fidelity", "upright", "alpha", *_FILES})
 
 
 @with_flags(ServeFlags)
@@ -35,6 +37,7 @@ def serve_compat(ctx: typer.Context, *, flags: ServeFlags) -> None:
     set_up(flags.log_format.value, flags.log_level.value)
     bound, settings = plan(ctx, flags)
     _announce_environment(ctx)
+    _announce_idle(ctx, settings)
     from visioncli.server.listen import Tls, serve  # not before `plan`: the hub's library looks for its folder once
 
     serve(bound, settings, Tls(flags.certfile, flags.keyfile) if flags.certfile else None)
@@ -64,7 +67,8 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
     in_base64 = max_bytes * 4 // 3 + 2**20  # a body with one such picture and room for what is around it
     return ServeSettings(
         models=config.models(dialects, flags.model, _several(ctx, "model_for", flags.model_for)),
-        device=flags.device,
+        device=_device(flags, said),
+        hailo_files=_hailo_files(ctx, flags, said),
         dtype=flags.dtype.value,
         offline=flags.offline,
         fidelity=flags.fidelity.value,
@@ -93,6 +97,31 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
         strict_device=flags.strict_device,
         hailo=said.hailo,
     )
+
+
+def _device(flags: ServeFlags, said: Told) -> str:
+    """The file's number stands where the flag names none."""
+    number = said.hailo.number
+    return flags.device if flags.device != "hailo" or number is None else f"hailo:{number}"
+
+
+def _hailo_files(ctx: typer.Context, flags: ServeFlags, said: Told) -> HailoRequest | None:
+    """Raises UsageError."""
+    from visioncli.cli.hailo_options import requested
+    from visioncli.models.runtime import is_hailo
+
+    by_hand = [name for name in _FILES if _source(ctx, name) not in ("DEFAULT", "DEFAULT_MAP")]
+    if not is_hailo(flags.device) and not by_hand:
+        return None  # the file alone speaks of that device
+    texts = flags.text_hef, flags.text_embeddings
+    return requested(flags.hef, *texts, flags.device_timeout_ms, said.hailo.frames)
+
+
+def _announce_idle(ctx: typer.Context, settings: ServeSettings) -> None:
+    """Say which keys of a Hailo file mean nothing to this server."""
+    said = told(ctx)
+    if said is not None and (idle := said.idle(settings.hailo_files is not None)):
+        log.warning("--config: without effect here: %s", ", ".join(idle))
 
 
 def _source(ctx: typer.Context, name: str) -> str:

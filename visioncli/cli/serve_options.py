@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef
 from visioncli.cli.options import Dtype, flag
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class ServeFlags:
         ),
     ] = None
     device: Annotated[
-        str, flag("--device", panel=_MODELS, metavar="auto|cpu|cuda[:n]|mps", help="Where models run.")
+        str, flag("--device", panel=_MODELS, metavar="auto|cpu|cuda[:n]|mps|hailo[:n]", help="Where models run.")
     ] = "auto"
     strict_device: Annotated[
         bool,
@@ -151,6 +152,11 @@ class ServeFlags:
             "--idle-unload", panel=_MODELS, metavar="30m", help="Unload what nobody asked for so long. (default: never)"
         ),
     ] = None
+
+    hef: Hef = None
+    text_hef: TextHef = None
+    text_embeddings: TextEmbeddings = None
+    device_timeout_ms: DeviceTimeout = 5000
 
     max_batch: Annotated[
         int | None, flag("--max-batch", panel=_LOAD, min=1, help="Pictures in a forward pass. (default: by device)")

@@ -31,15 +31,29 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def overlay(image: NDArray[np.uint8], found: Objects, size: tuple[int, int]) -> bytes:
-    """Return a JPEG of `image` with what was found drawn on it, best on top.
+    """Return a JPEG of `drawn`. A picture with a side above MOST_SIDE is made smaller."""
+    file = io.BytesIO()
+    drawn(image, found, size).save(file, "JPEG", quality=_QUALITY, subsampling=0)
+    return file.getvalue()
+
+
+def drawn(
+    image: NDArray[np.uint8],
+    found: Objects,
+    size: tuple[int, int],
+    *,
+    lettered: bool = True,
+    line_px: int | None = None,
+) -> Image.Image:
+    """Return `image` with what was found drawn on it, best on top; labels and scores are written if `lettered`.
 
     `image` (h, w, 3) is RGB, perhaps a scaled decoding; `size` (H, W) is the upright original's, in whose pixels boxes
-    and masks are. A picture with a side above MOST_SIDE is made smaller.
+    and masks are. A mask of another size is of the whole picture too.
     """
     picture = _drawable(image)
     height, width = picture.height, picture.width
     font_px = _font_px(height, width)
-    line = max(1, round(font_px / 7))
+    line = line_px or max(1, round(font_px / 7))
     colours = [colour_of(label) for label in found.labels]
     for number in reversed(range(len(colours))):
         mask = _mask_of(found, number, size)
@@ -49,11 +63,9 @@ def overlay(image: NDArray[np.uint8], found: Objects, size: tuple[int, int]) -> 
     boxes = _scaled(found.boxes, size, (height, width))  # (N, 4)
     for number in reversed(range(len(colours))):
         _frame(draw, boxes[number], colours[number], line)
-    if font_px >= LEAST_FONT_PX:
+    if lettered and font_px >= LEAST_FONT_PX:
         _letter(draw, found, boxes, colours, font_px)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=_QUALITY, subsampling=0)
-    return file.getvalue()
+    return picture
 
 
 def mask_png(mask: Rle) -> bytes:

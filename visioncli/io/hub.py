@@ -178,7 +178,7 @@ def _shadow_notice(model: str) -> str | None:
 
 def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:
     names = hub_cache.wanted(hub_cache.files_in(directory) if directory.is_dir() else ())
-    if "config.json" not in names or not hub_cache.has_weights(names):
+    if not hub_cache.has_config(names) or not hub_cache.has_weights(names):
         raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
     known = Terms(DEMO_LICENCE) if DEMO_ROOT in directory.parents else terms_in(directory)
     said = "; ".join(filter(None, (notice, announcement(name, known)))) or None

@@ -29,11 +29,14 @@ SIDE_FILES = (  # everything but weights that a family may read; never *.bin, *.
     "vocab.json",
     "merges.txt",
 )
+OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip_model.safetensors"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 NEEDED_WITHOUT_A_RECORD = (  # one of each group; another program may have cached only a part of a checkpoint
     ("config.json",),
-    ("preprocessor_config.json", "processor_config.json", "open_clip_config.json"),
+    PREPROCESSORS,
     ("tokenizer.json", "spiece.model", "vocab.json", "tokenizer.model"),
 )
+NEEDED_OF_OPEN_CLIP = ((OPEN_CLIP_CONFIG,), (OPEN_CLIP,), NEEDED_WITHOUT_A_RECORD[2])
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -104,7 +107,24 @@ def wanted(names: Iterable[str]) -> list[str]:
     """Pick what a family may read out of a repository's file names; weights come last."""
     flat = sorted(name for name in names if "/" not in name)
     side = [name for name in flat if any(fnmatchcase(name, pattern) for pattern in SIDE_FILES)]
+    if is_open_clip(flat):
+        return [name for name in side if name != "config.json"] + [name for name in flat if name == OPEN_CLIP]
     return side + _weights(flat)
+
+
+def is_open_clip(names: Iterable[str]) -> bool:
+    """Say whether a checkpoint is in open_clip's layout alone, as models.weights does.
+
+    A config.json and model.safetensors beside it are timm's: the image tower by itself, which no family reads.
+    """
+    there = set(names)
+    return OPEN_CLIP_CONFIG in there and there.isdisjoint(PREPROCESSORS)
+
+
+def has_config(names: Iterable[str]) -> bool:
+    """Say whether there is the file that tells a checkpoint's family."""
+    there = set(names)
+    return (OPEN_CLIP_CONFIG if is_open_clip(there) else "config.json") in there
 
 
 def _weights(flat: list[str]) -> list[str]:
@@ -170,7 +190,8 @@ def is_complete(snapshot: Snapshot) -> bool:
     names = files_in(snapshot.directory)
     if record:
         return all(_size(snapshot.directory / name) == file.size for name, file in record.files.items())
-    groups = all(any(name in names for name in group) for group in NEEDED_WITHOUT_A_RECORD)
+    needed = NEEDED_OF_OPEN_CLIP if is_open_clip(names) else NEEDED_WITHOUT_A_RECORD
+    groups = all(any(name in names for name in group) for group in needed)
     return groups and has_weights(names) and _has_all_shards(snapshot.directory, names)
 
 

@@ -15,7 +15,7 @@ class Known:
 
     name: str
     id: str
-    family: str  # `model_type` of its config.json
+    family: str  # of models.FAMILIES
     tasks: tuple[str, ...] = ("classify", "embed")
 
 
@@ -37,6 +37,11 @@ KNOWN = (
     Known("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip"),
     Known("clip-vit-base-patch16", "openai/clip-vit-base-patch16", "clip"),
     Known("clip-vit-large-patch14", "openai/clip-vit-large-patch14", "clip"),
+    Known("clip-resnet-50", "timm/resnet50_clip.openai", "clip_resnet"),
+    Known("clip-resnet-101", "timm/resnet101_clip.openai", "clip_resnet"),
+    Known("clip-resnet-50x4", "timm/resnet50x4_clip.openai", "clip_resnet"),
+    Known("clip-resnet-50x16", "timm/resnet50x16_clip.openai", "clip_resnet"),
+    Known("clip-resnet-50x64", "timm/resnet50x64_clip.openai", "clip_resnet"),
     Known("dinov3-vits16", "facebook/dinov3-vits16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
     Known("dinov3-vitb16", "facebook/dinov3-vitb16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
     Known("dinov3-vitl16", "facebook/dinov3-vitl16-pretrain-lvd1689m", "dinov3_vit", ("embed",)),
@@ -74,6 +79,7 @@ TERMS: tuple[tuple[str, Terms], ...] = (
     ("google/siglip-*", Terms("apache-2.0")),
     ("google/siglip2-*", Terms("apache-2.0")),
     ("openai/clip-*", Terms("mit")),
+    ("timm/resnet*_clip.openai", Terms("mit")),
     ("idea-research/grounding-dino-*", Terms("apache-2.0")),
     ("facebook/sam3*", Terms("SAM License", gated=True)),
     ("facebook/dinov3-*", Terms("DINOv3 License", gated=True)),

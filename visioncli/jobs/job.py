@@ -8,7 +8,7 @@ from typing import Any
 
 from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
-from visioncli.models.runtime import refuse_unknown_device
+from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
 from visioncli.pipeline import Settings
 
 
@@ -19,9 +19,11 @@ class Device:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
+    hailo: HailoRequest | None = None  # what a Hailo accelerator runs
 
     def __post_init__(self) -> None:
         refuse_unknown_device(self.device)
+        refuse_half_a_hailo(self.device, self.hailo)
 
 
 @dataclass(frozen=True)

@@ -153,4 +153,4 @@ class Run:
 
     def _request(self, rows: int) -> RuntimeRequest:
         asked = self.job.device
-        return RuntimeRequest(device=asked.device, dtype=asked.dtype, batch_size=asked.batch_size, rows=rows)
+        return RuntimeRequest(asked.device, asked.dtype, asked.batch_size, rows, asked.hailo)

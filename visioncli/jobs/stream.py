@@ -42,7 +42,8 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     options = task.for_rows(job.options, listing.has_images)
     refuse_files_of_a_stream(job, options)
     asked = job.device
-    predictor = models.load(checkpoint, job.task, RuntimeRequest(asked.device, asked.dtype, asked.batch_size))
+    request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
+    predictor = models.load(checkpoint, job.task, request)
     predictor.check(options)
     answers = answer_schema(task, options, predictor.info, stale=False)
     schema = output_schema(listing.schema, answers)

@@ -6,21 +6,22 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from visioncli.errors import ModelError
-from visioncli.models.runtime import RuntimeRequest, choose
-from visioncli.models.weights import count_parameters, read_json
+from visioncli.models.runtime import RuntimeRequest, choose, refuse_half_a_hailo
+from visioncli.models.weights import count_parameters, read_config
 from visioncli.provenance import Checkpoint, ModelInfo
 from visioncli.samples import Sample
 from visioncli.tables import look_up
 
-__all__ = ["ANSWERS", "FAMILIES", "Predictor", "count_parameters", "family_of", "load", "load_all"]
+__all__ = ["ANSWERS", "FAMILIES", "Predictor", "count_parameters", "family_of", "load", "load_all", "read_config"]
 
 OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-# `family_of` a checkpoint's config.json -> load(checkpoint, task, runtime, need_image, need_text) -> Predictor
+# `family_of` a checkpoint's configuration -> load(checkpoint, task, runtime, need_image, need_text) -> Predictor
 FAMILIES = {
     "siglip": "visioncli.models.siglip:load",  # SigLIP, and SigLIP 2 at a fixed resolution
     "clip": "visioncli.models.clip:load",
+    "clip_resnet": "visioncli.models.clip_resnet:load",  # in open_clip's layout
     "dinov3_vit": "visioncli.models.dinov3:load",
     "dinov3_convnext": "visioncli.models.dinov3:load",
     "sam3": "visioncli.models.sam3:load",
@@ -33,6 +34,7 @@ FAMILIES = {
 ANSWERS = {  # what a family can be asked
     "siglip": ("classify", "embed"),
     "clip": ("classify", "embed"),
+    "clip_resnet": ("classify", "embed"),
     "dinov3_vit": ("embed",),
     "dinov3_convnext": ("embed",),
     "sam3": ("segment",),
@@ -44,6 +46,8 @@ ANSWERS = {  # what a family can be asked
 }
 ADVICE = {
     "siglip2": "a NaFlex checkpoint has no fixed resolution; use one that has, google/siglip2-base-patch16-224 say",
+    "open_clip": "in open_clip's layout only CLIP's ResNets are read, so use the model as transformers has it, "
+    "openai/clip-vit-base-patch32 say",
 }
 
 
@@ -77,14 +81,22 @@ class Predictor(Protocol[OptionsT_contra, ResultT_co]):
 
 
 def family_of(config: Mapping[str, Any]) -> str | None:
-    """Return the key of FAMILIES that a config.json speaks of, or whatever else it says it is.
+    """Return the key of FAMILIES that a configuration speaks of, or whatever else it says it is.
 
-    Depth Anything 3 has no `model_type`; its `model_name` begins with da3 (its config.json on the hub).
+    Depth Anything 3 has no `model_type`; its `model_name` begins with da3 (its config.json on the hub). Nor has
+    open_clip_config.json; there a list of layers is a ResNet's, and a number a vision transformer's.
     """
+    if "model_cfg" in config:
+        return "clip_resnet" if _is_resnet(config["model_cfg"]) else "open_clip"
     named = config.get("model_type")
     if named is None and str(config.get("model_name", "")).lower().startswith("da3"):
         return "depth_anything3"
     return None if named is None else str(named)
+
+
+def _is_resnet(model: Any) -> bool:
+    vision = model.get("vision_cfg") if isinstance(model, Mapping) else None
+    return isinstance(vision, Mapping) and isinstance(vision.get("layers"), list) and not vision.get("timm_model_name")
 
 
 def load(
@@ -101,15 +113,20 @@ def load(
     Raises ModelError for a checkpoint that is incomplete, damaged, a pickle or of an unknown family, DeviceError for a
     device that is not here.
     """
-    family = family_of(read_json(checkpoint, "config.json"))
+    family = family_of(read_config(checkpoint))
     if family not in FAMILIES:
         advice = ADVICE.get(str(family), f"known: {', '.join(sorted(FAMILIES))}")
         raise ModelError(f"{checkpoint.id} is of the unknown model family {family!r}; {advice}")
     if task not in ANSWERS[family]:
         raise ModelError(f"{checkpoint.id} is a {family} model: it can {' and '.join(ANSWERS[family])}, not {task}")
     request = request or RuntimeRequest()
+    refuse_half_a_hailo(request.device, request.hailo)
     runtime = choose(request.device, request.dtype, request.batch_size, request.rows)
     needs_text = task == "classify" if need_text is None else need_text
+    if request.hailo is not None:
+        from visioncli.models import hailo
+
+        return hailo.load(checkpoint, family, task, runtime, request.hailo, need_image, needs_text)
     predictor: Predictor[Any, Any] = look_up(FAMILIES, family, "model family")(
         checkpoint, task, runtime, need_image, needs_text
     )
@@ -121,6 +138,6 @@ def load_all(checkpoint: Checkpoint, request: RuntimeRequest) -> dict[str, Predi
 
     Raises as `load` does.
     """
-    tasks = ANSWERS.get(str(family_of(read_json(checkpoint, "config.json"))), ("classify",))
+    tasks = ANSWERS.get(str(family_of(read_config(checkpoint))), ("classify",))
     first = load(checkpoint, tasks[0], request)
     return {tasks[0]: first} | {task: first.with_same_weights(task) for task in tasks[1:]}  # type: ignore[attr-defined]

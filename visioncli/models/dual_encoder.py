@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,27 @@ from numpy.typing import NDArray
 from visioncli.errors import ModelError, PredictError
 from visioncli.models.preprocess import Recipe
 from visioncli.models.runtime import PRECISIONS, Runtime, padded
-from visioncli.models.text import TextRecipe
 from visioncli.provenance import Checkpoint, ModelInfo
 
 Vector = NDArray[np.float32]  # (D,), or (T, C) where tokens were asked for; finite, not normalised
 
 TEXT_BATCH = 8  # always whole, so that a label's vector is the same whatever labels stand beside it
 TEXT_CACHE = 16_384  # vectors; 50 MB at 768 dimensions
+
+
+class Encodes(Protocol):
+    """What turns rows into vectors, wherever it runs."""
+
+    def ready(self) -> None:
+        """Load what is needed now. Raises ModelError, DeviceError."""
+
+    def vectors(self, rows: Sequence[NDArray[Any]]) -> list[Vector | PredictError]:
+        """One vector per row, or a PredictError in its place. Rows are of one shape."""
+
+
+class Tokenizer(Protocol):
+    def ids(self, text: str) -> NDArray[np.int64]:
+        """(length,) what the text's tower reads."""
 
 
 class Tower:
@@ -60,7 +74,7 @@ class Tower:
             if not lost.any():
                 break
             found[lost] = self._forward(batch, dtype)[lost]
-        return [_checked(vector) for vector in found[: len(rows)]]
+        return [checked(vector) for vector in found[: len(rows)]]
 
     def _forward(self, batch: NDArray[Any], dtype: str) -> NDArray[np.float32]:
         import torch
@@ -91,7 +105,8 @@ def normaliser(recipe: Recipe, device: str) -> Callable[[Any], Any]:
     return lambda pixels: (pixels.permute(0, 3, 1, 2).float() * recipe.scale - mean) / std
 
 
-def _checked(vector: Vector) -> Vector | PredictError:
+def checked(vector: Vector) -> Vector | PredictError:
+    """Return the vector if all of it is finite, else the row's error."""
     if np.isfinite(vector).all():
         return vector
     return PredictError("non_finite", "the model answered with NaN or infinity, in every precision tried")
@@ -111,8 +126,8 @@ class ImageEncoder:
 
     info: ModelInfo
     recipe: Recipe
-    image: Tower  # (n, D)
-    tokens: Tower | None = None  # (n, T, C), `info.token_shape`; None: the model has none
+    image: Encodes  # (n, D)
+    tokens: Encodes | None = None  # (n, T, C), `info.token_shape`; None: the model has none
 
     def ready(self, need_image: bool, need_text: bool) -> None:
         """Load now what is needed and here, so that what is missing is known before any picture is read.
@@ -127,13 +142,13 @@ class ImageEncoder:
 class DualEncoder(ImageEncoder):
     """What SigLIP and CLIP have in common: a text's tower beside the picture's, in one space."""
 
-    text: Tower
-    read_tokenizer: Callable[[], TextRecipe]
+    text: Encodes
+    read_tokenizer: Callable[[], Tokenizer]
     scale: float  # logit = cosine * scale + bias
     bias: float | None  # None: not trained to be read as probabilities one by one
     _known: OrderedDict[bytes, Vector | PredictError] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _tokenizer: TextRecipe | None = None
+    _tokenizer: Tokenizer | None = None
 
     def ready(self, need_image: bool, need_text: bool) -> None:
         super().ready(need_image, need_text)
@@ -142,7 +157,7 @@ class DualEncoder(ImageEncoder):
             self.text.ready()
 
     @property
-    def tokenizer(self) -> TextRecipe:
+    def tokenizer(self) -> Tokenizer:
         if self._tokenizer is None:
             self._tokenizer = self.read_tokenizer()
         return self._tokenizer

@@ -1,10 +1,11 @@
-"""A checkpoint's preprocessor_config.json -> one fast, exact recipe from pixels to what its model sees.
+"""A checkpoint's own account of its preprocessing -> one fast, exact recipe from pixels to what its model sees.
 
 Exact means: the same uint8 pixels as transformers' Pillow-backed image processors (5.23). DINOv3's processor makes
 floats of the pixels before it resizes them and does not round afterwards; here each channel is resized in Pillow's
 mode F. Measured over sixteen pictures: within 1e-6 of the definition in float64, in normalised units, where torch's own
 float32 kernel (torchvision's, and so the stock processor's) is up to 4e-5 away from it; 448x597 to 224x224 takes 4 ms a
-thread, 2.5 ms in whole levels. Values are normalised later, on the device. Knows nothing of torch, decoding or tasks.
+thread, 2.5 ms in whole levels. open_clip's pixels are those of torchvision on Pillow, whose crops of some sizes begin
+one pixel later. Values are normalised later, on the device. Knows nothing of torch, decoding or tasks.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Recipe:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     rounded: bool = True  # to whole levels (uint8); else float32, as resizing left them
+    half_to_even: bool = False  # where the crop begins, as torchvision rounds it; else down, as transformers does
 
     @property
     def name(self) -> str:
@@ -107,7 +109,7 @@ class Recipe:
     def _fit(self, image: NDArray[np.uint8]) -> Pixels:
         if self.shortest_edge is None:
             return _resize(image, self.size, self.resample)
-        return _shortest_and_crop(image, self.shortest_edge, self.size, self.resample)
+        return _shortest_and_crop(image, self.shortest_edge, self.size, self.resample, self.half_to_even)
 
 
 def recipe_from(file: Mapping[str, Any], family: str) -> Recipe:
@@ -186,21 +188,25 @@ def _resize(image: NDArray[np.uint8], size: tuple[int, int], resample: int) -> P
     return np.asarray(_open(image).resize((size[1], size[0]), resample=resample))
 
 
-def _shortest_and_crop(image: NDArray[np.uint8], shortest_edge: int, crop: tuple[int, int], resample: int) -> Pixels:
+def _shortest_and_crop(
+    image: NDArray[np.uint8], shortest_edge: int, crop: tuple[int, int], resample: int, half_to_even: bool
+) -> Pixels:
     """Resize so that the shorter side is `shortest_edge`, then cut (or pad with 0 to) the centre `crop`."""
     height, width = image.shape[:2]
     longer = int(shortest_edge * max(height, width) / min(height, width))  # int(), not round(): as transformers does
     size = (longer, shortest_edge) if width <= height else (shortest_edge, longer)
     if size[0] * size[1] <= WHOLE_PIXELS:
-        return _centre(_resize(image, size, resample), crop)
-    return _centre(_resize_centre(image, size, crop, resample), crop)
+        return _centre(_resize(image, size, resample), crop, half_to_even)
+    return _centre(_resize_centre(image, size, crop, resample, half_to_even), crop, half_to_even)
 
 
-def _resize_centre(image: NDArray[np.uint8], size: tuple[int, int], crop: tuple[int, int], resample: int) -> Pixels:
+def _resize_centre(
+    image: NDArray[np.uint8], size: tuple[int, int], crop: tuple[int, int], resample: int, half_to_even: bool
+) -> Pixels:
     """The centre of `_resize(image, size)` alone; within two levels of it, as Pillow keeps a box in float32."""
     height, width = min(crop[0], size[0]), min(crop[1], size[1])
     y, x = image.shape[0] / size[0], image.shape[1] / size[1]  # source pixels per resized pixel
-    left, top = (size[1] - width) // 2 * x, (size[0] - height) // 2 * y
+    left, top = _begin(size[1] - width, half_to_even) * x, _begin(size[0] - height, half_to_even) * y
     # Across, then down, as Pillow does a whole picture; by itself it would go down first and round differently.
     across = _open(image).resize(
         (width, image.shape[0]), resample=resample, box=(left, 0, left + width * x, image.shape[0])
@@ -208,10 +214,15 @@ def _resize_centre(image: NDArray[np.uint8], size: tuple[int, int], crop: tuple[
     return np.asarray(across.resize((width, height), resample=resample, box=(0, top, width, top + height * y)))
 
 
-def _centre(image: Pixels, crop: tuple[int, int]) -> Pixels:
+def _begin(rest: int, half_to_even: bool) -> int:
+    """Where a crop begins that leaves `rest` pixels."""
+    return round(rest / 2) if half_to_even else rest // 2
+
+
+def _centre(image: Pixels, crop: tuple[int, int], half_to_even: bool) -> Pixels:
     """Cut the centre out; where the picture is smaller, black around it, the odd pixel first, as transformers does."""
     height, width = image.shape[:2]
-    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    top, left = _begin(height - crop[0], half_to_even), _begin(width - crop[1], half_to_even)
     if top >= 0 and left >= 0:
         return image[top : top + crop[0], left : left + crop[1]]
     canvas = np.zeros((max(crop[0], height), max(crop[1], width), *image.shape[2:]), image.dtype)

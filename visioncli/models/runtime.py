@@ -24,6 +24,8 @@ PRECISIONS = {  # what is tried, in order, while a row's answer is not finite
 CPU_BATCH = 8  # the smallest batch within the noise of the fastest; see `_batch_size`
 CUDA_BATCHES = ((8, 64), (3, 16), (0, 4))  # (free GiB at least, batch)
 MPS_BATCH = 16
+HAILO_BATCH = 16
+DEVICE_TIMEOUT_MS = 5000  # as the Hailo service documents it
 SLOTS = 4  # see `padded`
 ASKED = "asked for"
 
@@ -32,16 +34,34 @@ ASKED = "asked for"
 class RuntimeRequest:
     """What was asked for; "auto" and None leave the choice to `choose`."""
 
-    device: str = "auto"  # auto | cpu | cuda | cuda:<n> | mps
+    device: str = "auto"  # auto | cpu | cuda | cuda:<n> | mps | hailo | hailo:<n>
     dtype: str = "auto"  # auto or one of DTYPES
     batch_size: int | None = None
     rows: int | None = None  # how many rows will be asked in all, where that is known
+    hailo: HailoRequest | None = None  # for that device, and for no other
+
+
+@dataclass(frozen=True, slots=True)
+class HailoRequest:
+    """Which compiled networks a Hailo accelerator runs, and where the vectors of texts come from."""
+
+    hef: str  # path of the picture tower
+    text_hef: str | None = None  # path of the text tower
+    text_embeddings: str | None = None  # path of a JSON of vectors in its place; neither: the checkpoint's, on the CPU
+    timeout_ms: int = DEVICE_TIMEOUT_MS
+    frames: int = 1  # pictures a job
+
+    def __post_init__(self) -> None:
+        if self.text_hef is not None and self.text_embeddings is not None:
+            raise UsageError("--text-hef and --text-embeddings exclude each other")
+        if self.timeout_ms < 1 or self.frames < 1:
+            raise UsageError("a Hailo device's time-out and batch are at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    device: Choice  # "cpu" | "cuda:<n>" | "mps"
-    dtype: Choice  # one of DTYPES
+    device: Choice  # "cpu" | "cuda:<n>" | "mps" | "hailo" | "hailo:<n>"
+    dtype: Choice  # one of DTYPES, or HEF
     batch_size: Choice  # a positive int
 
 
@@ -93,8 +113,21 @@ def padded(rows: int) -> int:
 
 def refuse_unknown_device(asked: str) -> None:
     """Raise UsageError for a name that is no device's, here or elsewhere; needs no torch."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", asked):
-        raise UsageError(f"unknown device {asked!r}; known: auto, cpu, cuda, cuda:<n>, mps")
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|hailo)(:[0-9]+)?", asked):
+        raise UsageError(f"unknown device {asked!r}; known: auto, cpu, cuda, cuda:<n>, mps, hailo, hailo:<n>")
+
+
+def is_hailo(device: str) -> bool:
+    """Whether it runs compiled networks, and so needs to be told which."""
+    return device.partition(":")[0] == "hailo"
+
+
+def refuse_half_a_hailo(device: str, files: HailoRequest | None) -> None:
+    """Raise UsageError for that device without its files, and for its files without the device."""
+    if is_hailo(device) and files is None:
+        raise UsageError("--device hailo needs --hef FILE.hef, the model's picture tower compiled for it")
+    if files is not None and not is_hailo(device):
+        raise UsageError("--hef needs --device hailo")
 
 
 def _device(asked: str) -> Choice:
@@ -105,6 +138,8 @@ def _device(asked: str) -> Choice:
         return _best_device(torch)
     if asked == "cpu":
         return Choice("cpu", ASKED)
+    if is_hailo(asked):
+        return Choice(asked, ASKED)  # whether it is here is HailoRT's to say
     if asked == "mps":
         if not torch.backends.mps.is_available():
             raise DeviceError("mps was asked for, but this torch sees no Apple GPU; use --device cpu")
@@ -130,6 +165,12 @@ def _cuda(torch: Any, number: int) -> Choice:
 
 
 def _dtype(device: str, asked: str) -> Choice:
+    if is_hailo(device):
+        if asked != "auto":
+            raise UsageError(
+                "--dtype has no effect on --device hailo: a HEF's numbers were settled when it was compiled"
+            )
+        return Choice("hef", "as it was quantised when it was compiled")
     if asked != "auto":
         if asked not in DTYPES:
             raise UsageError(f"unknown dtype {asked!r}; known: auto, {', '.join(DTYPES)}")
@@ -166,6 +207,8 @@ def _batch_size(device: str, asked: int | None, rows: int | None) -> Choice:
 def _best_batch(device: str) -> Choice:
     if device == "mps":
         return Choice(MPS_BATCH, "MPS")
+    if is_hailo(device):
+        return Choice(HAILO_BATCH, "4 on their way at a time; the device runs empty once a batch")
     if device == "cpu":
         return Choice(CPU_BATCH, "a CPU is no faster with more, and needs more memory")
     import torch

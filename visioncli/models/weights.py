@@ -16,6 +16,9 @@ from visioncli.errors import ModelError
 from visioncli.provenance import Checkpoint
 
 ONE_FILE, SHARDS = "model.safetensors", "model.safetensors.index.json"
+OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip_model.safetensors"
+SAVERS = {ONE_FILE: "transformers: save_pretrained", OPEN_CLIP: "safetensors.torch: save_file"}
+PREPROCESSORS = "preprocessor_config.json", "processor_config.json"  # of which transformers' layout has one
 
 
 def read_json(checkpoint: Checkpoint, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,6 +35,20 @@ def read_json(checkpoint: Checkpoint, name: str, default: dict[str, Any] | None 
     if not isinstance(content, dict):
         raise ModelError(f"{name} of {checkpoint.id} is not a JSON object")
     return content
+
+
+def is_open_clip(checkpoint: Checkpoint) -> bool:
+    """Say whether it is in open_clip's layout alone; one that is in transformers' too is read as that.
+
+    Next to it a config.json and model.safetensors may stand, timm's: the image tower by itself, never read.
+    """
+    there = {name for name in (OPEN_CLIP_CONFIG, *PREPROCESSORS) if (checkpoint.directory / name).is_file()}
+    return there == {OPEN_CLIP_CONFIG}
+
+
+def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the file that says of which family a checkpoint is. Raises ModelError."""
+    return read_json(checkpoint, OPEN_CLIP_CONFIG if is_open_clip(checkpoint) else "config.json")
 
 
 def read_preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -117,18 +134,18 @@ def load_module(architecture: Any, config: Any, checkpoint: Checkpoint, device: 
 
 
 def _weight_files(checkpoint: Checkpoint) -> list[Path]:
-    directory = checkpoint.directory
-    if (directory / ONE_FILE).is_file():
-        return [directory / ONE_FILE]
-    if (directory / SHARDS).is_file():
+    directory, whole = checkpoint.directory, OPEN_CLIP if is_open_clip(checkpoint) else ONE_FILE
+    if (directory / whole).is_file():
+        return [directory / whole]
+    if whole == ONE_FILE and (directory / SHARDS).is_file():
         names = sorted(set(read_json(checkpoint, SHARDS).get("weight_map", {}).values()))
         return [directory / Path(name).name for name in names]
     if any(directory.glob("*.bin")) or any(directory.glob("*.pt")) or any(directory.glob("*.pth")):
         raise ModelError(
             f"{checkpoint.id} has its weights as a pickle only, which can run code when it is read; "
-            f"save it as {ONE_FILE} (transformers: save_pretrained)"
+            f"save it as {whole} ({SAVERS[whole]})"
         )
-    raise ModelError(f"{checkpoint.id} has no {ONE_FILE} in {directory}")
+    raise ModelError(f"{checkpoint.id} has no {whole} in {directory}")
 
 
 @contextmanager

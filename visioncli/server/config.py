@@ -1,8 +1,8 @@
 """What a server is told besides its flags: a file, the originals' environment variables, folders that hold weights.
 
 A flag goes before VISIONCLI_<FLAG>, that before the file, the file before the originals' variables, those before the
-default. Two kinds of file: ours, whose keys are the flags' names, and the one that the Hailo service documents
-(`/etc/hailo/hailo-clip.yaml`, and as JSON), known by its sections.
+default. Two kinds of file: ours, whose keys are the flags' names, and the one that the Hailo service documents, known
+by its sections (`hailo_file`).
 
 Knows nothing of typer, of models beyond their names, or of sockets.
 """
@@ -10,7 +10,7 @@ Knows nothing of typer, of models beyond their names, or of sockets.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from visioncli.errors import UsageError
-from visioncli.server import DIALECTS, NATIVE_PORTS
+from visioncli.server import DIALECTS, NATIVE_PORTS, hailo_file
 from visioncli.server.settings import ROLES, HailoOptions
 
 PORT_VARIABLES = {"vision-models": "PORT", "sagemaker-clip": "SAGEMAKER_BIND_TO_PORT"}
@@ -29,19 +29,6 @@ WEIGHTS = {  # where the originals' platforms put a model
 }
 ALL = "all"
 
-# The documented Hailo file. Of its keys, those that say something about this server; the others are left alone, among
-# them `batch_size` (of the accelerator's own programme; here `max-batch` is found by measurement) and `image_size`.
-HAILO = "hailo-clip"
-HAILO_SECTIONS = ("server", "clip", "text_embedding", "performance", "resource_limits", "logging")
-HAILO_MODEL = "clip-resnet-50x4"  # the file's default: whatever answers for hailo-clip where nothing is asked for
-HAILO_FLAGS: dict[tuple[str, str], tuple[str, Callable[[Any], Any]]] = {  # (section, key) -> flag, its value
-    ("server", "host"): ("host", str),
-    ("performance", "max_queue_size"): ("max_queue", int),
-    ("performance", "request_timeout"): ("request_timeout", str),
-    ("logging", "level"): ("log_level", lambda level: str(level).lower()),
-    ("logging", "format"): ("log_format", str),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -50,6 +37,11 @@ class Told:
     flags: Mapping[str, Any] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)  # of an API that is asked for without one
     hailo: HailoOptions = field(default_factory=HailoOptions)
+    said: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)  # (section, key) of a Hailo file
+
+    def idle(self, on_hailo: bool) -> list[str]:
+        """Return the keys of a Hailo file that change nothing here."""
+        return hailo_file.idle(self.said, self.flags, on_hailo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,7 @@ def read_config(path: Path, known: Collection[str], lists: Collection[str]) -> T
     Raises UsageError: cannot be read, is no YAML mapping, or has a key that is no flag.
     """
     content = _content(path)
-    if any(isinstance(content.get(section), Mapping) for section in HAILO_SECTIONS):
+    if hailo_file.is_hailo_file(content):
         return _hailo(path, content)
     flags: dict[str, Any] = {}
     for key, value in content.items():
@@ -102,19 +94,13 @@ def _did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def _hailo(path: Path, content: Mapping[Any, Any]) -> Told:
-    """Translate the documented file; what it does not say stays open. Raises UsageError for a value of another type."""
-    sections = {name: section for name in HAILO_SECTIONS if isinstance(section := content.get(name), Mapping)}
-    said = {(name, key): value for name, section in sections.items() for key, value in section.items()}
+    """Translate the documented file. Raises UsageError for a value of another type."""
+    said = hailo_file.said_in(content)
     try:
-        flags = {flag: as_flag(said[key]) for key, (flag, as_flag) in HAILO_FLAGS.items() if said.get(key) is not None}
-        ports = {HAILO: int(said["server", "port"])} if ("server", "port") in said else {}
-        scale = float(said.get(("clip", "logit_scale"), HailoOptions().logit_scale))
+        found = hailo_file.translated(said)
     except (TypeError, ValueError) as error:
         raise UsageError(f"--config {path}: {error}") from error
-    model = said.get(("clip", "model"), HAILO_MODEL)
-    named = [] if model == HAILO_MODEL else [f"{HAILO}.{role}={model}" for role in ROLES[HAILO]]
-    softmax = bool(said.get(("clip", "apply_softmax"), False))
-    return Told({"api": [HAILO], "model_for": named, **flags}, ports, HailoOptions(softmax, scale))
+    return Told(found.flags, found.ports, found.options, frozenset(said))
 
 
 # APIs and ports
@@ -223,4 +209,5 @@ def _wanted(text: str, dialects: Collection[str]) -> tuple[str, str, str]:
 
 
 def _weights(folder: Path | None) -> str | None:
-    return str(folder) if folder is not None and (folder / "config.json").is_file() else None
+    files = ("config.json", "open_clip_config.json")
+    return str(folder) if folder is not None and any((folder / name).is_file() for name in files) else None

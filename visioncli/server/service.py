@@ -21,7 +21,7 @@ from visioncli.errors import RowError, UsageError, VisioncliError
 from visioncli.io.web import Resolver
 from visioncli.models import load_all
 from visioncli.models.memory import free_gpu_gib
-from visioncli.models.runtime import RuntimeRequest
+from visioncli.models.runtime import RuntimeRequest, is_hailo
 from visioncli.provenance import ModelInfo
 from visioncli.server.asking import Asked, answer_one, prepare
 from visioncli.server.lane import Item, Lane, LaneOptions
@@ -205,7 +205,8 @@ class Service:
         async with self._loading.setdefault(key, asyncio.Lock()):
             shelved = self._loaded.get(key)
             if shelved is None or self._choice(key) != wanted:
-                request = RuntimeRequest(device=wanted[1], dtype=self.settings.dtype)
+                files = self.settings.hailo_files if is_hailo(wanted[1]) else None
+                request = RuntimeRequest(device=wanted[1], dtype=self.settings.dtype, hailo=files)
                 shelved = await asyncio.to_thread(self._shelf.get, wanted[0], role, request)
                 shelved.predictor(ROLES[dialect][role])
                 self._chosen[key], self._loaded[key] = wanted, shelved

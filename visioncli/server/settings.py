@@ -12,6 +12,7 @@ from pathlib import Path
 from visioncli.errors import UsageError
 from visioncli.io.decode import DecodeOptions
 from visioncli.io.fetch import FetchOptions
+from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo
 
 ROLES: dict[str, dict[str, str]] = {  # dialect -> role -> task
     "runpod": {"classify": "classify", "embed": "embed"},
@@ -29,8 +30,7 @@ DEFAULT_MODELS: dict[str, dict[str, str]] = {  # as the documents name them
         "depth": "depth-anything/DA3-BASE",
         "features": "facebook/dinov3-convnext-tiny-pretrain-lvd1689m",
     },
-    # The document's clip-resnet-50x4 is not in transformers; this one answers honestly under its own name.
-    "hailo-clip": dict.fromkeys(ROLES["hailo-clip"], "openai/clip-vit-base-patch32"),
+    "hailo-clip": dict.fromkeys(ROLES["hailo-clip"], "clip-resnet-50x4"),
     "sagemaker-clip": {"classify": "openai/clip-vit-base-patch32"},
 }
 QUEUES = {"hailo-clip": 10}  # "Max queue size: 10 concurrent requests", hailo-clip.md
@@ -53,6 +53,8 @@ class HailoOptions:
 
     apply_softmax: bool = False  # true: the behaviour of a later version of the service
     logit_scale: float = 100.0  # of that softmax
+    number: int | None = None  # of the device
+    frames: int = 1  # pictures a job of the device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,10 @@ class ServeSettings:
     cors_origins: tuple[str, ...] | None = None  # None: as documented
     strict_device: bool = False
     hailo: HailoOptions = field(default_factory=HailoOptions)
+    hailo_files: HailoRequest | None = None  # what a Hailo accelerator runs
 
     def __post_init__(self) -> None:
+        refuse_half_a_hailo(self.device, self.hailo_files)
         if self.fidelity not in ("document", "original"):
             raise UsageError(f"unknown fidelity {self.fidelity!r}; known: document, original")
         for dialect, role in self.models:

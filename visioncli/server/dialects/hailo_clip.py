@@ -11,7 +11,7 @@ are a softmax of `logit_scale` times the cosine, as in a later version of the se
 
 Deviations from the original:
 
-- `model` and `dimension` name what runs, which need not be clip-resnet-50x4 with its 640 numbers.
+- `model` and `dimension` name what runs: clip-resnet-50x4 with its 640 numbers, unless another model was asked for.
 - With cosines the document's Python example finds nothing above its threshold of 0.5 in most pictures: an empty
   `classifications`, as the original answers.
 - `top_k` that is no whole number from 0 and `threshold` that is no number are 400 with a sentence (there: 500).
@@ -38,6 +38,7 @@ from starlette.responses import Response
 
 from visioncli.errors import DecodeError, FetchError, PredictError, UsageError, VisioncliError
 from visioncli.io.decode import decode
+from visioncli.io.licences import ALIASES
 from visioncli.server.auth import bearer, is_allowed
 from visioncli.server.bodies import json_response, read_json, while_connected
 from visioncli.server.dialects import hailo_shapes as shapes
@@ -49,6 +50,7 @@ from visioncli.tasks.classify import ClassifyOptions
 from visioncli.tasks.embed import EmbedOptions
 
 NAME = "hailo-clip"
+MODEL = "clip-resnet-50x4"  # the document's name for what is timm/resnet50x4_clip.openai on the hub
 TOP_K = 3  # hailo-clip.md, Parameters
 RETRY_AFTER_S = 1
 TEXT_ALONE = EmbedOptions(image=False, text_column="text")
@@ -197,7 +199,8 @@ def _top_k(body: Mapping[str, Any]) -> int:
 
 def _model(service: Service, role: str) -> str:
     info = service.info(NAME, role)
-    return service.settings.model_of(NAME, role) if info is None else info.id
+    name = service.settings.model_of(NAME, role) if info is None else info.id
+    return MODEL if name == ALIASES[MODEL] else name
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -1,0 +1,65 @@
+"""What `visioncli doctor` says of Hailo accelerators, and whether a HEF fits the one that is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from visioncli.cli.findings import Finding
+from visioncli.errors import VisioncliError
+
+HAILO, TRIED = "hailo", "hef"
+
+
+def hailo() -> list[Finding]:
+    """Return the library and each device, or why there is none; opens nothing for longer than it takes to ask."""
+    from visioncli.models.hailo.device import found, library
+
+    try:
+        version = Finding(HAILO, "HailoRT", library().__version__)
+    except VisioncliError as error:
+        return [Finding(HAILO, "HailoRT", None, str(error))]
+    try:
+        devices = found()
+    except VisioncliError as error:
+        return [version, Finding(HAILO, "devices", None, str(error))]
+    named = [
+        Finding(HAILO, f"hailo:{number}", f"{device}, serial number {device.serial}")
+        for number, device in enumerate(devices)
+    ]
+    return [version, *(named or [Finding(HAILO, "devices", None)])]
+
+
+def hef_findings(path: Path) -> list[Finding]:
+    """Return what the file takes and gives, and whether the device takes it."""
+    from visioncli.models.hailo.device import layout
+
+    if not path.is_file():
+        return [Finding(TRIED, "file", None, f"--hef: {path} is not there")]
+    try:
+        shapes = layout(path)
+    except VisioncliError as error:
+        return [Finding(TRIED, "file", None, str(error))]
+    return [
+        Finding(TRIED, "file", str(path)),
+        Finding(TRIED, "input", f"{shapes.input_name} {_by(shapes.input_shape)}"),
+        Finding(TRIED, "output", f"{shapes.output_name} {_by(shapes.output_shape)}"),
+        _fits(path),
+    ]
+
+
+def _fits(path: Path) -> Finding:
+    from visioncli.models.hailo.device import held, release
+    from visioncli.models.hailo.programme import Programme
+
+    try:
+        device = held()
+        Programme(device, path, "UINT8", 1, 1000).ready()
+        return Finding(TRIED, "fits", f"yes, {device.device}")
+    except VisioncliError as error:
+        return Finding(TRIED, "fits", None, str(error))
+    finally:
+        release()
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,190 @@
+"""parity: does another device, or another precision, give the same answers?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, requested
+from visioncli.cli.options import Dtype, flag, with_flags
+from visioncli.cli.run import Inputs
+from visioncli.cli.values import auto_or_count, items
+from visioncli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from visioncli.parity import Parity, Seen
+    from visioncli.samples import ImageRef
+    from visioncli.tasks.classify import ClassifyOptions
+
+_WHAT, _MODEL, _SAY = "What is compared", "Model", "What is said"
+
+
+@dataclass(frozen=True)
+class ParityFlags:
+    device: Annotated[
+        list[str] | None,
+        flag(
+            "--device",
+            panel=_WHAT,
+            metavar="DEVICE[:DTYPE]",
+            help="Given twice: the one that is right, and the one that is tried; cpu:float32, cuda:0:float16, hailo.",
+        ),
+    ] = None
+    labels: Annotated[
+        str,
+        flag(
+            "--labels",
+            "-l",
+            panel=_WHAT,
+            metavar="A,B,C|@FILE",
+            help="Count the pictures whose best label changes. (default: whose nearest neighbour changes)",
+        ),
+    ] = ""
+    tolerance: Annotated[
+        float,
+        flag("--tolerance", panel=_WHAT, min=0, max=2, help="Largest 1 - cosine of two vectors; beyond it exit 3."),
+    ] = 0.01
+    limit: Annotated[int | None, flag("--limit", panel=_WHAT, min=1, help="Take the first N rows.")] = None
+    model: Annotated[
+        str | None, flag("--model", "-m", panel=_MODEL, metavar="ID|DIR|ALIAS|demo", help="A model that embeds.")
+    ] = None
+    revision: Annotated[str | None, flag("--revision", panel=_MODEL, help="Branch, tag or commit of the hub id.")] = (
+        None
+    )
+    batch_size: Annotated[
+        str, flag("--batch-size", panel=_MODEL, metavar="auto|N", help="Pictures per forward pass.")
+    ] = "auto"
+    offline: Annotated[bool, flag("--offline", panel=_MODEL, help="Never reach for the model hub.")] = False
+    hef: Hef = None
+    text_hef: TextHef = None
+    text_embeddings: TextEmbeddings = None
+    device_timeout_ms: DeviceTimeout = 5000
+    summary: Annotated[
+        str | None, flag("--summary", panel=_SAY, metavar="FILE.json", help="Write the comparison as JSON.")
+    ] = None
+    quiet: Annotated[bool, flag("--quiet", "-q", panel=_SAY, help="Only warnings and errors beside the result.")] = (
+        False
+    )
+
+
+@with_flags(ParityFlags)
+def parity(inputs: Inputs = None, *, flags: ParityFlags) -> None:
+    """Compare two devices, or two precisions of one: the same pictures through both, their vectors side by side.
+
+    Exit 3 when a distance is beyond --tolerance, or a picture was not answered.
+    """
+    from visioncli.cli import console
+    from visioncli.parity import compare
+
+    console.set_up(flags.quiet, verbose=False)
+    first, second = _two(flags.device or [])
+    refs = _refs(inputs, flags.limit)
+    loads = _loads(flags, (first, second), len(refs))
+    found = compare([ref.id for ref in refs], _seen(*loads[0], refs, flags), _seen(*loads[1], refs, flags))
+    for line in _sentences(found, flags.tolerance):
+        print(line)
+    if flags.summary:
+        _write(flags.summary, found)
+    if found.deviation > flags.tolerance or any(found.failed.values()):
+        raise typer.Exit(3)
+
+
+def _two(devices: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return (device, dtype) of both. Raises UsageError."""
+    from visioncli.models.runtime import refuse_unknown_device
+
+    if len(devices) != 2 or devices[0] == devices[1]:
+        raise UsageError("--device is needed twice, and not the same: --device cpu:float32 --device cpu:bfloat16")
+    found = []
+    for text in devices:
+        device, _, dtype = text.rpartition(":")
+        named = (device, dtype) if dtype in list(Dtype) and device else (text, "auto")
+        refuse_unknown_device(named[0])
+        found.append(named)
+    return found[0], found[1]
+
+
+def _refs(inputs: list[str] | None, limit: int | None) -> list[ImageRef]:
+    """Raises UsageError."""
+    from visioncli.io.listing import ListingOptions, refs, survey
+
+    if not inputs:
+        raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
+    listing = survey([os.fsencode(name) for name in inputs], ListingOptions(), sys.stdin.buffer)
+    found: list[ImageRef] = []
+    for batch in listing.batches():
+        found += islice(refs(batch, len(found)), None if limit is None else limit - len(found))
+        if len(found) == limit:
+            break
+    return found
+
+
+def _loads(flags: ParityFlags, sides: tuple[tuple[str, str], ...], rows: int) -> list[tuple[str, Any]]:
+    """Return each side's name and what loads its model. Raises UsageError, ModelError."""
+    from functools import partial
+
+    from visioncli import models
+    from visioncli.io import hub
+    from visioncli.models.runtime import RuntimeRequest, is_hailo, refuse_half_a_hailo
+
+    files = requested(flags.hef, flags.text_hef, flags.text_embeddings, flags.device_timeout_ms)
+    devices = [device for device, _ in sides]
+    refuse_half_a_hailo(next(filter(is_hailo, devices), devices[0]), files)
+    task = "classify" if flags.labels else "embed"
+    checkpoint = hub.locate(flags.model or hub.DEFAULTS[task], task, flags.revision, flags.offline)
+    batch = auto_or_count(flags.batch_size, "--batch-size")
+    requests = [
+        RuntimeRequest(device, dtype, batch, rows, files if is_hailo(device) else None) for device, dtype in sides
+    ]
+    return [
+        (name, partial(models.load, checkpoint, task, request))
+        for name, request in zip(flags.device or [], requests, strict=True)
+    ]
+
+
+def _seen(device: str, load: Any, refs: list[ImageRef], flags: ParityFlags) -> Seen:
+    from visioncli.parity import look
+    from visioncli.pipeline import Settings
+
+    return look(device, load, refs, _labels(flags), Settings())
+
+
+def _labels(flags: ParityFlags) -> ClassifyOptions | None:
+    from visioncli.tasks.classify import ClassifyOptions
+
+    return ClassifyOptions(items(flags.labels, "--labels"), top_k=1) if flags.labels else None
+
+
+def _sentences(found: Parity, tolerance: float) -> list[str]:
+    speed = [f"{device}: {rate:,.1f} images/s" for device, rate in found.images_per_s.items()]
+    failed = [
+        f"{device}: {count} failed with {code}"
+        for device, codes in found.failed.items()
+        for code, count in codes.items()
+    ]
+    if found.cosine_min is None:
+        return [*speed, *failed, f"none of {found.rows:,} rows was answered by both"]
+    cosines = f"min {found.cosine_min:.6f}, median {found.cosine_median:.6f}, max {found.cosine_max:.6f}"
+    named = f" ({', '.join(found.flipped)}{', ...' if found.flips > len(found.flipped) else ''})" if found.flips else ""
+    within = "within" if found.deviation <= tolerance else "beyond"
+    return [
+        *speed,
+        *failed,
+        f"{found.compared:,} of {found.rows:,} rows compared; cosine {cosines}",
+        f"largest deviation {found.deviation:.2e} at {found.worst}, {within} the tolerance of {tolerance:g}",
+        f"{found.flips:,} of {found.compared:,} {found.top_1} changed{named}",
+    ]
+
+
+def _write(path: str, found: Parity) -> None:
+    try:
+        Path(path).write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"--summary: {path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,74 @@
+"""Embeddings as numbers: read from a column, laid out on a plane, compared with their mean. Knows nothing of pages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from visioncli.report.results import Results
+
+Vectors = NDArray[np.float32]  # (n, D); a row without a vector is all NaN
+
+COLUMNS = ("embedding", "tokens")  # the first that an output has; of tokens, their mean
+
+
+def column_of(results: Results) -> str | None:
+    """Return the column that holds vectors, None where there is none (vectors in side files)."""
+    return next(iter(results.having(COLUMNS)), None)
+
+
+def vectors(column: pa.ChunkedArray) -> Vectors:
+    """Return a column's vectors, float32."""
+    pieces = [_piece(chunk) for chunk in column.chunks]
+    return np.concatenate(pieces) if pieces else np.zeros((0, 0), np.float32)
+
+
+def _piece(array: pa.Array) -> Vectors:
+    valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+    shape: tuple[int, ...] = ()
+    if isinstance(array.type, pa.FixedShapeTensorType):
+        shape, array = tuple(array.type.shape), array.storage
+    width = array.type.list_size
+    numbers = array.values.slice(array.offset * width, len(array) * width).to_numpy(zero_copy_only=False)
+    found: Vectors = numbers.reshape(len(array), *(shape or (width,))).astype(np.float32)
+    found = found.mean(axis=1) if shape else found  # (n, T, C) -> (n, C)
+    found[~valid] = np.nan
+    return found
+
+
+def units(found: Vectors) -> Vectors:
+    """Return vectors of length 1; a vector of length 0 stays as it is."""
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.divide(found, np.where(lengths > 0, lengths, np.float32(1)), dtype=np.float32)
+
+
+def likeness_to_mean(results: Results, name: str) -> NDArray[np.float32]:
+    """Return the cosine of every row's vector with the mean of all: small is unusual. (rows,), NaN where none.
+
+    Reads the column twice and holds one row group of it.
+    """
+    total: NDArray[np.float64] | None = None
+    for _, table in results.tables([name]):
+        summed: NDArray[np.float64] = np.nansum(units(vectors(table[name])), axis=0, dtype=np.float64)
+        total = summed if total is None else np.add(total, summed)
+    mean = np.zeros(0) if total is None else total / (np.linalg.norm(total) or 1.0)
+    pieces = [units(vectors(table[name])) @ mean.astype(np.float32) for _, table in results.tables([name])]
+    return np.concatenate([np.zeros(0, np.float32), *pieces]).astype(np.float32)
+
+
+def plane(found: Vectors) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return each vector's first two principal components, (n, 2), and the shares of the variance that they hold.
+
+    Principal component analysis by the covariance's eigenvectors; each axis points to where its largest part does.
+    """
+    centred = found.astype(np.float64) - found.mean(axis=0, dtype=np.float64)
+    values, axes = np.linalg.eigh(centred.T @ centred)
+    first = axes[:, : -min(2, len(values)) - 1 : -1]  # (D, 2), the largest first
+    first = first * np.sign(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])])
+    total = values.sum()
+    shares = [float(value / total) if total > 0 else 0.0 for value in values[::-1][:2]]
+    placed = np.zeros((len(found), 2))
+    placed[:, : first.shape[1]] = centred @ first
+    return placed, (shares[0], shares[1] if len(shares) > 1 else 0.0)

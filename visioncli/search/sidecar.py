@@ -1,0 +1,243 @@
+"""The side-car: an index's vectors beside it, ready to be mapped, so that only the first search reads the index.
+
+    emb.parquet.search/
+        lock            held (flock) while one process builds; others wait for it
+        <key>/          named by the index's names, sizes, times and metadata: another index, another folder
+            about.json      rows, dimension, error, what the index says of itself
+            half.bin        (rows, dimension) float16, each row of length 1
+            vectors.bin     (rows, dimension) float32, as they are in the index
+            columns.arrow   the other columns
+            graph.*         what --approx builds
+
+Whole or absent: built under another name, renamed when it is durable. Knows nothing of scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import mmap
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visioncli.errors import UsageError
+from visioncli.search.cosines import lengths
+from visioncli.search.index import Index, Rows
+from visioncli.search.store import Columns, Store
+
+log = logging.getLogger("visioncli")
+
+_VERSION = 1  # of the layout above
+_UNIT = 1e-2  # how far from 1 a length may be where the index says that it is 1; float16 alone makes 5e-4 of it
+
+
+def folder_of(index: Index) -> Path:
+    """Return where the side-car of an index lies."""
+    return index.path.absolute().with_name(index.path.resolve().name + ".search")
+
+
+def open_store(index: Index, use_sidecar: bool = True) -> Store:
+    """Return the index, mapped from its side-car, which is built where it is absent or older than the index.
+
+    Without a side-car, or where it cannot be written (which is said in one sentence), the index is read into memory.
+    Raises UsageError for what is no index.
+    """
+    if use_sidecar:
+        try:
+            return _mapped_or_built(index)
+        except OSError as error:
+            log.warning(
+                "the side-car %s cannot be written (%s): the index is read into memory instead, at every search",
+                folder_of(index),
+                error.strerror or error,
+            )
+    return _in_memory(index)
+
+
+def _mapped_or_built(index: Index) -> Store:
+    place = folder_of(index) / _name(index)
+    found = _mapped(place)
+    if found is not None:
+        return found
+    place.parent.mkdir(exist_ok=True)
+    with _locked(place.parent / "lock"):
+        found = _mapped(place)  # another process may have built it meanwhile
+        if found is None:
+            _remove_others(place.parent)
+            _build(index, place)
+            found = _mapped(place)
+    if found is None:
+        raise OSError("it was removed as soon as it was built")
+    return found
+
+
+def _name(index: Index) -> str:
+    key = json.dumps([_VERSION, index.key()])
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("another process builds the side-car; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_others(folder: Path) -> None:
+    """Remove what older indexes and killed builds left. Who has mapped them keeps what was mapped."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+# Building
+
+
+def _build(index: Index, place: Path) -> None:
+    beside = place.with_name(f".{place.name}.building")
+    log.info("the first search of %s builds its side-car", index.path)
+    beside.mkdir()
+    try:
+        _write(index, beside)
+        _rename(beside, place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _write(index: Index, folder: Path) -> None:
+    import pyarrow as pa
+
+    facts = index.facts()
+    rows = skipped = 0
+    error = 0.0
+    columns: Any = None
+    with (
+        _durable(folder / "half.bin") as halves,
+        _durable(folder / "vectors.bin") as whole,
+        contextlib.ExitStack() as end,
+    ):
+        arrow = end.enter_context(_durable(folder / "columns.arrow"))
+        for group in usable(index, facts):
+            half, apart = halved(group)
+            halves.write(half.data)
+            whole.write(group.vectors.data)
+            if columns is None:
+                columns = end.enter_context(pa.ipc.new_file(arrow, group.columns.schema))
+            columns.write_table(group.columns)
+            rows, skipped, error = rows + len(half), skipped + int((~group.has_vector).sum()), max(error, apart)
+    about = {"rows": rows, "skipped": skipped, "error": error, "facts": facts}
+    with _durable(folder / "about.json") as file:
+        file.write(json.dumps(about).encode())
+
+
+def usable(index: Index, facts: dict[str, Any]) -> Iterator[Rows]:
+    """Yield the rows whose vector has a length; `has_vector` alone is of all rows.
+
+    Raises UsageError where the index says that lengths are 1 and they are not.
+    """
+    for group in index.rows():
+        length = lengths(group.vectors)
+        good = group.has_vector & (length > 0)
+        if facts["normalised"] and (bad := np.flatnonzero(good & (np.abs(length - 1) > _UNIT))).size:
+            id = group.columns["id"][int(bad[0])].as_py() if "id" in group.columns.column_names else int(bad[0])
+            raise UsageError(
+                f"{index.path} says that its vectors have length 1, but that of {id!r} has {length[bad[0]]:.3g}: "
+                "the vectors were changed after they were made"
+            )
+        at = np.flatnonzero(good)
+        vectors = group.vectors if len(at) == len(good) else group.vectors[at]
+        yield Rows(np.ascontiguousarray(vectors), good, group.columns.take(at))
+
+
+def halved(group: Rows) -> tuple[NDArray[np.float16], float]:
+    """Return the unit vectors in float16, and the greatest distance of one from the true one."""
+    units = group.vectors / lengths(group.vectors)[:, None]
+    half = units.astype(np.float16)
+    apart = units - half
+    return half, float(np.sqrt(np.einsum("ij,ij->i", apart, apart).max(initial=0)))
+
+
+@contextlib.contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rename(beside: Path, place: Path) -> None:
+    from visioncli.io.sinks import sync_folder
+
+    sync_folder(beside)
+    os.rename(beside, place)
+    sync_folder(place.parent)
+
+
+# Opening
+
+
+def _mapped(place: Path) -> Store | None:
+    """None where it is not there, or is being removed."""
+    import pyarrow as pa
+
+    try:
+        about = json.loads((place / "about.json").read_text())
+        shape = about["rows"], about["facts"]["dimension"]
+        half, vectors = (_map(place / name, kind, shape) for name, kind in (("half.bin", "f2"), ("vectors.bin", "f4")))
+        arrow = pa.memory_map(str(place / "columns.arrow")) if about["rows"] or _has_batches(place) else None
+    except FileNotFoundError:
+        return None
+    _say_skipped(about["skipped"])
+    return Store(vectors, half, about["error"], _columns(arrow), about["facts"], place)
+
+
+def _has_batches(place: Path) -> bool:
+    return (place / "columns.arrow").stat().st_size > 0
+
+
+def _columns(arrow: Any) -> Columns:
+    import pyarrow as pa
+
+    if arrow is None:
+        return Columns(pa.schema([("id", pa.string())]), [])
+    file = pa.ipc.open_file(arrow)
+    batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+    return Columns(file.schema, [batch for batch in batches if len(batch)])
+
+
+def _map(path: Path, kind: str, shape: tuple[int, int]) -> NDArray[Any]:
+    if not shape[0]:
+        return np.empty(shape, kind)
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
+    return np.frombuffer(mapped, kind).reshape(shape)
+
+
+def _in_memory(index: Index) -> Store:
+    facts = index.facts()
+    groups = list(usable(index, facts))
+    vectors = np.concatenate([np.empty((0, facts["dimension"]), np.float32), *(group.vectors for group in groups)])
+    batches = [batch for group in groups for batch in group.columns.combine_chunks().to_batches() if len(batch)]
+    _say_skipped(sum(int((~group.has_vector).sum()) for group in groups))
+    if not groups:
+        return Store(vectors, None, 0.0, _columns(None), facts)
+    return Store(vectors, None, 0.0, Columns(groups[0].columns.schema, batches), facts)
+
+
+def _say_skipped(rows: int) -> None:
+    if rows:
+        log.info("%s without a usable vector: never a hit", "1 row is" if rows == 1 else f"{rows:,} rows are")
