@@ -107,12 +107,6 @@ def test_a_text_column_that_the_output_lacks_is_no_matter(tmp_path: Path) -> Non
     assert Previous.open(write(tmp_path / "out.parquet", ROWS), tmp_path, "caption").text_column is None
 
 
-def test_a_folder_may_have_more_parts_than_a_process_open_files(tmp_path: Path) -> None:
-    found = Previous.open(write(tmp_path / "out", [row(n % 9, id=str(n)) for n in range(200)]), tmp_path)
-    assert [table["id"].to_pylist() for table in found.tables(["id"])][-1] == ["198", "199"]
-    assert found._file.cache_info().currsize <= 16
-
-
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "out"])
 def test_what_we_did_not_write_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, ROWS)

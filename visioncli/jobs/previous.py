@@ -6,10 +6,7 @@ Holds about 70 bytes a row; answers are read from the file when they are wanted.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from visioncli.errors import UsageError, is_passing
+from visioncli.io.row_groups import RowGroups
 from visioncli.io.sinks import read_jsonl, write_parquet
 from visioncli.jobs.hashes import U64, content, contents, identities, mask, text_hashes, version_hashes, with_ranks
 
 I64 = NDArray[np.int64]
 _LIGHT = ["id", "source", "status", "error_code", "sha256", "bytes", "version"]
-_OPEN_FILES = 16  # a folder of parts may have more of them than a process may have open
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    path: Path
-    number: int
-    first: int  # row number of its first row in the whole output
-    rows: int
 
 
 class Previous:
@@ -41,12 +30,9 @@ class Previous:
 
     def __init__(self, files: list[Path], provenance: dict[str, Any], text_column: str | None) -> None:
         self.provenance = provenance
-        self.schema = pq.read_schema(files[0])
-        self._groups = list(_groups(files))
-        self._file = lru_cache(_OPEN_FILES)(lambda path: pq.ParquetFile(path, memory_map=True))
-        self._lock = threading.Lock()  # a ParquetFile is no thread's but one's at a time
+        self._table = RowGroups(files)
+        self.schema, self.rows = self._table.schema, self._table.rows
         self.text_column = text_column if text_column in self.schema.names else None
-        self.rows = sum(group.rows for group in self._groups)
         self.identity: U64
         self.content: U64
         self.text: U64
@@ -100,24 +86,12 @@ class Previous:
 
     def take(self, rows: I64, names: list[str]) -> pa.Table:
         """Return these rows' columns, in the order of `rows`."""
-        order = np.argsort(rows, kind="stable")
-        wanted, pieces = rows[order], [self.schema.empty_table().select(names)]
-        for group in self._groups:
-            low, high = np.searchsorted(wanted, [group.first, group.first + group.rows])
-            if high > low:
-                pieces.append(self._read(group, names).take(pa.array(wanted[low:high] - group.first)))
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return pa.concat_tables(pieces).take(pa.array(back))
+        return self._table.take(rows, names)
 
     def tables(self, names: list[str]) -> Iterator[pa.Table]:
         """Yield the whole output's columns, a row group at a time."""
-        for group in self._groups:
-            yield self._read(group, names)
-
-    def _read(self, group: _Group, names: list[str]) -> pa.Table:
-        with self._lock:
-            return self._file(group.path).read_row_group(group.number, columns=names, use_threads=False).select(names)
+        for _, table in self._table.tables(names):
+            yield table
 
 
 def of_rows(values: NDArray[Any], rows: I64, absent: Any) -> NDArray[Any]:
@@ -140,16 +114,6 @@ def _numbers(table: pa.Table, text_column: str | None) -> dict[str, NDArray[Any]
         "ok": ok,
         "settled": ok | ~passing,
     }
-
-
-def _groups(files: list[Path]) -> Iterator[_Group]:
-    first = 0
-    for path in files:
-        metadata = pq.read_metadata(path)
-        for number in range(metadata.num_row_groups):
-            rows = metadata.row_group(number).num_rows
-            yield _Group(path, number, first, rows)
-            first += rows
 
 
 def _files(output: Path, scratch: Path) -> list[Path]:

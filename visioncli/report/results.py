@@ -9,33 +9,23 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
+from visioncli.io.row_groups import RowGroups
 from visioncli.io.sinks import read_jsonl, write_parquet
 
 Rows = NDArray[np.int64]  # row numbers, from 0
 
 NEEDED = {"id", "source", "status", "error_code", "error"}  # columns of every output
 JSON_LINES = (".jsonl", ".ndjson")
-_OPEN_FILES = 16  # a folder of parts may have more of them than a process may have open
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    path: Path
-    number: int
-    first: int  # row number of its first row in the whole output
-    rows: int
 
 
 class Results:
@@ -56,14 +46,12 @@ class Results:
     def _open(self) -> None:
         try:
             files = self._files()
-            self.schema: pa.Schema = pq.read_schema(files[0])
-            self._groups = list(_groups(files))
+            self._table = RowGroups(files)
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
+        self.schema, self.rows = self._table.schema, self._table.rows
         self.provenance = _provenance(self.schema, self.path)
         self.task = str(self.provenance["task"])
-        self.rows = sum(group.rows for group in self._groups)
-        self._file = lru_cache(_OPEN_FILES)(lambda path: pq.ParquetFile(path, memory_map=True))
 
     def _files(self) -> list[Path]:
         if not self.path.exists():
@@ -106,33 +94,27 @@ class Results:
         return [name for name in names if name in self.schema.names]
 
     def tables(self, names: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the number of a first row and these columns from there on, a row group at a time."""
-        for group in self._groups:
-            yield group.first, self._read(group, names)
+        """Yield the number of a first row and these columns from there on, a row group at a time. Raises UsageError."""
+        with self._damage():
+            yield from self._table.tables(names)
 
     def take(self, rows: Rows, names: Sequence[str]) -> pa.Table:
-        """Return these rows' columns, in the order of `rows`; only their row groups are read."""
-        order = np.argsort(rows, kind="stable")
-        wanted, pieces = rows[order], [self.schema.empty_table().select(names)]
-        for group in self._groups:
-            low, high = np.searchsorted(wanted, [group.first, group.first + group.rows])
-            if high > low:
-                pieces.append(self._read(group, names).take(pa.array(wanted[low:high] - group.first)))
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return pa.concat_tables(pieces).take(pa.array(back))
+        """Return these rows' columns, in the order of `rows`; only their row groups are read. Raises UsageError."""
+        with self._damage():
+            return self._table.take(rows, names)
 
-    def _read(self, group: _Group, names: Sequence[str]) -> pa.Table:
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
         try:
-            return self._file(group.path).read_row_group(group.number, columns=list(names), use_threads=False)
+            yield
         except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{group.path} is damaged: {str(error).splitlines()[0]}") from error
+            raise UsageError(f"{self.path} is damaged: {str(error).splitlines()[0]}") from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._file.cache_clear()
+        self._table.close()
         self._scratch.cleanup()
 
 
@@ -145,13 +127,3 @@ def _provenance(schema: pa.Schema, path: Path) -> dict[str, Any]:
     if missing := NEEDED - set(schema.names):
         raise UsageError(f"{path} has no column {min(missing)!r}: it is no output of visioncli")
     return dict(found)
-
-
-def _groups(files: list[Path]) -> Iterator[_Group]:
-    first = 0
-    for path in files:
-        metadata = pq.read_metadata(path)
-        for number in range(metadata.num_row_groups):
-            rows = metadata.row_group(number).num_rows
-            yield _Group(path, number, first, rows)
-            first += rows
