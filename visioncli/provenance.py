@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip_model.safetensors"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")  # of which transformers' layout has one
+
+
+def is_open_clip(names: Iterable[str]) -> bool:
+    """Say whether a checkpoint of these files is in open_clip's layout alone; one that is in transformers' too is not.
+
+    A config.json and model.safetensors beside it are timm's: the image tower by itself, which no family reads.
+    """
+    there = set(names)
+    return OPEN_CLIP_CONFIG in there and there.isdisjoint(PREPROCESSORS)
 
 
 @dataclass(frozen=True, slots=True)

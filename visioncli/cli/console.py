@@ -8,16 +8,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from visioncli.cli.options import Show
 from visioncli.cli.sentences import set_up as set_up
 from visioncli.errors import InterruptedRunError, OutputError
 from visioncli.jobs import Job, Progress, Stop, Summary, look_at, steps
+
+Step = TypeVar("Step")
+Done = TypeVar("Done")
 
 _LINE_EVERY_S = {Show.plain: 5.0, Show.json: 1.0}
 
@@ -27,19 +30,20 @@ def run(job: Job, show: Show, quiet: bool) -> Summary | None:
     stop = Stop()
     with _signals(stop), meter(show, quiet) as report:
         try:
-            return _drained(steps(job, stop), report)
+            return drained(steps(job, stop), report)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
             return None
 
 
-def _drained(work: Any, report: Callable[[Progress], None]) -> Summary:
+def drained(work: Generator[Step, None, Done], report: Callable[[Step], None]) -> Done:
+    """Report each of the work's steps, and return what it returns."""
     while True:
         try:
             report(next(work))
         except StopIteration as end:
-            summary: Summary = end.value
-            return summary
+            done: Done = end.value
+            return done
 
 
 @contextlib.contextmanager
@@ -153,10 +157,10 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"held back by {summary.verdict} ({shares}): {summary.advice}"
 
 
-def write_summary(summary: Summary, path: str) -> None:
-    """Write the summary as JSON. Raises OutputError."""
+def write_summary(summary: Mapping[str, Any], path: str) -> None:
+    """Write what a run found out as JSON. Raises OutputError."""
     try:
-        Path(path).write_text(json.dumps(summary.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"--summary: {path} cannot be written: {error.strerror}") from error
 

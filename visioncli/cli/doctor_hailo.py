@@ -31,7 +31,7 @@ def hailo() -> list[Finding]:
 
 def hef_findings(path: Path) -> list[Finding]:
     """Return what the file takes and gives, and whether the device takes it."""
-    from visioncli.models.hailo.device import layout
+    from visioncli.models.hailo.device import by, layout
 
     if not path.is_file():
         return [Finding(TRIED, "file", None, f"--hef: {path} is not there")]
@@ -41,8 +41,8 @@ def hef_findings(path: Path) -> list[Finding]:
         return [Finding(TRIED, "file", None, str(error))]
     return [
         Finding(TRIED, "file", str(path)),
-        Finding(TRIED, "input", f"{shapes.input_name} {_by(shapes.input_shape)}"),
-        Finding(TRIED, "output", f"{shapes.output_name} {_by(shapes.output_shape)}"),
+        Finding(TRIED, "input", f"{shapes.input_name} {by(shapes.input_shape)}"),
+        Finding(TRIED, "output", f"{shapes.output_name} {by(shapes.output_shape)}"),
         _fits(path),
     ]
 
@@ -59,7 +59,3 @@ def _fits(path: Path) -> Finding:
         return Finding(TRIED, "fits", None, str(error))
     finally:
         release()
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visioncli.cli.sentences import in_one_line
 from visioncli.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WRITERS = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}  # keys of io.sinks.SINKS
 _SHOWN = 60  # letters of a cell on a terminal
 _UNSHOWN = frozenset("source status error_code error sha256 bytes version height width".split())  # noqa: SIM905
 _MOST_COLUMNS = 8
@@ -35,8 +35,10 @@ class Answers:
         """Raises UsageError for a form that is not known and for a file that is there."""
         if output is None or output == "-":
             return cls(None, output is None and sys.stdout.isatty())
+        from visioncli.io.sinks import SUFFIXES
+
         path = Path(output)
-        if path.suffix not in _WRITERS or output.endswith("/"):
+        if path.suffix not in SUFFIXES or output.endswith("/"):
             raise UsageError(f"the output {output!r} must end in .parquet or .jsonl, or be - (JSONL)")
         if path.exists() and not overwrite:
             raise UsageError(f"{path} is there already; say --overwrite")
@@ -52,12 +54,12 @@ class Answers:
             _print(table)
 
     def _write(self, path: Path, table: pa.Table, parameters: dict[str, Any]) -> None:
-        from visioncli.io.sinks import SINKS
+        from visioncli.io.sinks import SINKS, SUFFIXES
         from visioncli.tables import look_up
 
         said = {"tool": f"visioncli {version('visioncli')}", "task": "similar", "parameters": parameters}
         schema = table.schema.with_metadata({"visioncli": json.dumps(said)})
-        look_up(SINKS, _WRITERS[path.suffix], "output format")(path, schema, [table.cast(schema)])
+        look_up(SINKS, SUFFIXES[path.suffix], "output format")(path, schema, [table.cast(schema)])
 
 
 def _print(table: pa.Table) -> None:
@@ -114,5 +116,4 @@ def _printable(value: Any) -> str:
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     text = "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-    short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in short)
+    return in_one_line(text, _SHOWN)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +14,7 @@ from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, Text
 from visioncli.cli.options import Dtype, flag, with_flags
 from visioncli.cli.run import Inputs
 from visioncli.cli.values import auto_or_count, items
-from visioncli.errors import OutputError, UsageError
+from visioncli.errors import UsageError
 
 if TYPE_CHECKING:
     from visioncli.parity import Parity, Seen
@@ -91,7 +89,7 @@ def parity(inputs: Inputs = None, *, flags: ParityFlags) -> None:
     for line in _sentences(found, flags.tolerance):
         print(line)
     if flags.summary:
-        _write(flags.summary, found)
+        console.write_summary(found.to_json(), flags.summary)
     if found.deviation > flags.tolerance or any(found.failed.values()):
         raise typer.Exit(3)
 
@@ -181,10 +179,3 @@ def _sentences(found: Parity, tolerance: float) -> list[str]:
         f"largest deviation {found.deviation:.2e} at {found.worst}, {within} the tolerance of {tolerance:g}",
         f"{found.flips:,} of {found.compared:,} {found.top_1} changed{named}",
     ]
-
-
-def _write(path: str, found: Parity) -> None:
-    try:
-        Path(path).write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"--summary: {path} cannot be written: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from visioncli.errors import UsageError
 if TYPE_CHECKING:
     from visioncli.report import Limit, ReportOptions
     from visioncli.report.page import Page
+
+log = logging.getLogger("visioncli")
 
 Done = TypeVar("Done")
 Given: TypeAlias = tuple[tuple[str, str | None], ...]  # limits of --diff: the flag and what was written after it
@@ -113,21 +115,14 @@ class Say:
         from visioncli.jobs import Progress
 
         with console.meter(self.progress, self.quiet) as report:
-            while True:
-                try:
-                    done, total = next(work)
-                except StopIteration as end:
-                    made: Done = end.value
-                    return made
-                report(Progress(done, total, 0, 0))
+            return console.drained(work, lambda seen: report(Progress(*seen, 0, 0)))
 
     def written(self, page: Page, path: Path) -> None:
         """Write the page, and say how large it is."""
         from visioncli.report import write
 
         write(page, path)
-        if not self.quiet:
-            print(f"visioncli: {path}: {path.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+        log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
 
 
 def _report(results: list[str], path: Path | None, shown: ReportOptions, given: Given, say: Say) -> None:
@@ -158,7 +153,7 @@ def _diff(results: list[str], path: Path | None, shown: ReportOptions, given: Gi
         if path is not None:
             say.written(say.drained(changed(pair, passed, shown)), path)
     for sentence in passed:
-        print(f"visioncli: {sentence}", file=sys.stderr)
+        log.warning("%s", sentence)
     raise typer.Exit(3 if passed else 0)
 
 

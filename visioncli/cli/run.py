@@ -117,7 +117,7 @@ def finish(ctx: typer.Context, job: Job, flags: SharedFlags) -> None:
         return
     console.show(summary, flags.quiet)
     if flags.summary:
-        console.write_summary(summary, flags.summary)
+        console.write_summary(summary.to_json(), flags.summary)
     failed = {FailOn.any: sum(summary.failed.values()), FailOn.new: summary.new_failures, FailOn.none: 0}
     raise typer.Exit(3 if failed[flags.fail_on] else 0)
 

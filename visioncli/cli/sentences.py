@@ -14,3 +14,9 @@ def set_up(quiet: bool, verbose: bool) -> None:
     handler.setFormatter(logging.Formatter("visioncli: %(message)s"))
     log.handlers = [handler]
     log.propagate = False
+
+
+def in_one_line(text: str, most: int) -> str:
+    """Return at most so many letters of a text; what a terminal would obey shows as an escape."""
+    short = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in short)

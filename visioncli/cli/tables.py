@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from visioncli.cli.sentences import in_one_line
 from visioncli.report.page import SHORT, Table
 
 
@@ -31,5 +32,4 @@ def show(tables: Iterable[Table]) -> None:
 def printable(value: Any) -> str:
     """Return a value's text in one line, short; what a terminal would obey shows as an escape."""
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    short = text if len(text) <= SHORT else f"{text[:SHORT]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in short)
+    return in_one_line(text, SHORT)

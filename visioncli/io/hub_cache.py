@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from visioncli.io.fingerprints import user_cache, write_whole
+from visioncli.provenance import OPEN_CLIP, OPEN_CLIP_CONFIG, PREPROCESSORS, is_open_clip
 
 SIDE_FILES = (  # everything but weights that a family may read; never *.bin, *.h5, *.msgpack, *.onnx
     "config.json",
@@ -29,8 +30,6 @@ SIDE_FILES = (  # everything but weights that a family may read; never *.bin, *.
     "vocab.json",
     "merges.txt",
 )
-OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip_model.safetensors"
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 NEEDED_WITHOUT_A_RECORD = (  # one of each group; another program may have cached only a part of a checkpoint
     ("config.json",),
     PREPROCESSORS,
@@ -110,15 +109,6 @@ def wanted(names: Iterable[str]) -> list[str]:
     if is_open_clip(flat):
         return [name for name in side if name != "config.json"] + [name for name in flat if name == OPEN_CLIP]
     return side + _weights(flat)
-
-
-def is_open_clip(names: Iterable[str]) -> bool:
-    """Say whether a checkpoint is in open_clip's layout alone, as models.weights does.
-
-    A config.json and model.safetensors beside it are timm's: the image tower by itself, which no family reads.
-    """
-    there = set(names)
-    return OPEN_CLIP_CONFIG in there and there.isdisjoint(PREPROCESSORS)
 
 
 def has_config(names: Iterable[str]) -> bool:

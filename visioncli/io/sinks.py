@@ -20,6 +20,8 @@ from visioncli.errors import OutputError, UsageError
 from visioncli.io.json_lines import json_lines, tables_of
 
 SINKS = {"parquet": "visioncli.io.sinks:write_parquet", "jsonl": "visioncli.io.sinks:write_jsonl"}
+SUFFIXES = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}  # of a file -> its sink
+JSON_LINES = tuple(suffix for suffix, kind in SUFFIXES.items() if kind == "jsonl")
 Sink = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
 
 ROW_GROUP_ROWS = 16_384

@@ -13,11 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
-from visioncli.io.sinks import SINKS, Sink, meta_of, sync_folder, write_parquet
+from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, sync_folder, write_parquet
 from visioncli.jobs.rundir import RunDirectory, key_in
 from visioncli.tables import look_up
-
-_SUFFIXES = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Target:
         if output.endswith("/") or (output and Path(output).is_dir()):
             path = Path(output)
             return cls(path if path.name not in ("", "..") else path.absolute().resolve(), "folder")
-        kind = _SUFFIXES.get(Path(output).suffix)
+        kind = SUFFIXES.get(Path(output).suffix)
         if kind is None:
             raise UsageError(
                 f"the output {output!r} must end in .parquet, .jsonl or / (a folder of parts), or be - (JSONL)"

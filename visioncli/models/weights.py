@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from visioncli.errors import ModelError
-from visioncli.provenance import Checkpoint
+from visioncli.provenance import OPEN_CLIP, OPEN_CLIP_CONFIG, PREPROCESSORS, Checkpoint, is_open_clip
 
 ONE_FILE, SHARDS = "model.safetensors", "model.safetensors.index.json"
-OPEN_CLIP_CONFIG, OPEN_CLIP = "open_clip_config.json", "open_clip_model.safetensors"
 SAVERS = {ONE_FILE: "transformers: save_pretrained", OPEN_CLIP: "safetensors.torch: save_file"}
-PREPROCESSORS = "preprocessor_config.json", "processor_config.json"  # of which transformers' layout has one
 
 
 def read_json(checkpoint: Checkpoint, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -37,18 +35,14 @@ def read_json(checkpoint: Checkpoint, name: str, default: dict[str, Any] | None 
     return content
 
 
-def is_open_clip(checkpoint: Checkpoint) -> bool:
-    """Say whether it is in open_clip's layout alone; one that is in transformers' too is read as that.
-
-    Next to it a config.json and model.safetensors may stand, timm's: the image tower by itself, never read.
-    """
-    there = {name for name in (OPEN_CLIP_CONFIG, *PREPROCESSORS) if (checkpoint.directory / name).is_file()}
-    return there == {OPEN_CLIP_CONFIG}
+def _is_open_clip(checkpoint: Checkpoint) -> bool:
+    names = (OPEN_CLIP_CONFIG, *PREPROCESSORS)
+    return is_open_clip(name for name in names if (checkpoint.directory / name).is_file())
 
 
 def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the file that says of which family a checkpoint is. Raises ModelError."""
-    return read_json(checkpoint, OPEN_CLIP_CONFIG if is_open_clip(checkpoint) else "config.json")
+    return read_json(checkpoint, OPEN_CLIP_CONFIG if _is_open_clip(checkpoint) else "config.json")
 
 
 def read_preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -134,7 +128,7 @@ def load_module(architecture: Any, config: Any, checkpoint: Checkpoint, device: 
 
 
 def _weight_files(checkpoint: Checkpoint) -> list[Path]:
-    directory, whole = checkpoint.directory, OPEN_CLIP if is_open_clip(checkpoint) else ONE_FILE
+    directory, whole = checkpoint.directory, OPEN_CLIP if _is_open_clip(checkpoint) else ONE_FILE
     if (directory / whole).is_file():
         return [directory / whole]
     if whole == ONE_FILE and (directory / SHARDS).is_file():

@@ -10,7 +10,7 @@ from typing import Any
 from visioncli.errors import UsageError
 from visioncli.report.cards import Card, number
 from visioncli.report.page import Table, table
-from visioncli.report.results import Results
+from visioncli.report.results import Results, as_text
 from visioncli.report.survey import Survey
 
 _PRODUCED = ("tool", "model", "commit", "family", "recipe", "embedding_space", "device", "dtype", "batch_size")
@@ -92,9 +92,7 @@ def provenance(said: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return what produced the answers, as names and texts."""
     first = [(name, str(said[name])) for name in _PRODUCED if said.get(name) is not None]
     parameters = (said.get("parameters") or {}).items()
-    rest = [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for name, value in parameters
-    ]
+    rest = [(name, as_text(value)) for name, value in parameters]
     chosen = [
         (f"{name}, chosen", f"{one['value']}: {one['reason']}") for name, one in (said.get("choices") or {}).items()
     ]

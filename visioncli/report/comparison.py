@@ -5,7 +5,6 @@ Rows are the same when their ids are; the n-th row of an id is compared with the
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
 from visioncli.report.changes import CHANGES, Changed, Flips
-from visioncli.report.results import Results, Rows
+from visioncli.report.results import Results, Rows, as_text
 from visioncli.report.survey import Numbers, measure_of
 
 _PRODUCED = ("tool", "model", "commit", "family", "embedding_space", "recipe", "device", "dtype", "batch_size")
@@ -145,11 +144,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
     )
     for name in dict.fromkeys([*one, *other]):
         if one.get(name) != other.get(name):
-            yield name, _text(one.get(name)), _text(other.get(name))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield name, as_text(one.get(name)), as_text(other.get(name))
 
 
 def _ids(results: Results) -> tuple[pa.Array, NDArray[np.bool_]]:

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
 from visioncli.io.row_groups import RowGroups
-from visioncli.io.sinks import read_jsonl, write_parquet
+from visioncli.io.sinks import JSON_LINES, read_jsonl, write_parquet
 
 Rows = NDArray[np.int64]  # row numbers, from 0
 
 NEEDED = {"id", "source", "status", "error_code", "error"}  # columns of every output
-JSON_LINES = (".jsonl", ".ndjson")
 
 
 class Results:
@@ -127,3 +126,8 @@ def _provenance(schema: pa.Schema, path: Path) -> dict[str, Any]:
     if missing := NEEDED - set(schema.names):
         raise UsageError(f"{path} has no column {min(missing)!r}: it is no output of visioncli")
     return dict(found)
+
+
+def as_text(value: Any) -> str:
+    """Return a value of the provenance as people read it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from visioncli.report.results import Results
+from visioncli.search.arrays import matrix
 
 Vectors = NDArray[np.float32]  # (n, D); a row without a vector is all NaN
 
@@ -30,10 +31,8 @@ def _piece(array: pa.Array) -> Vectors:
     shape: tuple[int, ...] = ()
     if isinstance(array.type, pa.FixedShapeTensorType):
         shape, array = tuple(array.type.shape), array.storage
-    width = array.type.list_size
-    numbers = array.values.slice(array.offset * width, len(array) * width).to_numpy(zero_copy_only=False)
-    found: Vectors = numbers.reshape(len(array), *(shape or (width,))).astype(np.float32)
-    found = found.mean(axis=1) if shape else found  # (n, T, C) -> (n, C)
+    found: Vectors = matrix(array).astype(np.float32)
+    found = found.reshape(-1, *shape).mean(axis=1) if shape else found  # (n, T, C) -> (n, C)
     found[~valid] = np.nan
     return found
 

@@ -1,4 +1,4 @@
-"""Python's texts and numpy's numbers as Arrow arrays, without pandas.
+"""Python's texts and numpy's numbers as Arrow arrays, and back, without pandas.
 
 pyarrow's own `array` and `scalar` import pandas to ask whether they were given some: 0.14 s, a quarter of a search.
 """
@@ -22,6 +22,14 @@ def texts(values: Sequence[str]) -> pa.Array:
     whole = [value.encode("utf-8", "backslashreplace") for value in values]
     ends = np.cumsum([0, *map(len, whole)], dtype=np.int32)
     return pa.Array.from_buffers(pa.string(), len(whole), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(whole))])
+
+
+def matrix(lists: pa.FixedSizeListArray) -> NDArray[Any]:
+    """Return (n, width) of what n lists hold; of a null, whatever lies there."""
+    width = lists.type.list_size
+    values = lists.values.slice(lists.offset * width, len(lists) * width)
+    found: NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(lists), width)
+    return found
 
 
 def numbers(values: NDArray[Any]) -> pa.Array:

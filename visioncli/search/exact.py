@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from visioncli.search.cosines import Rows, Scores, rounding, with_query
+from visioncli.search.cosines import Rows, Scores, lengths, rounding, with_query
 from visioncli.search.store import Store
 
 Query = NDArray[np.float64]  # (D,), of length 1
@@ -74,8 +74,7 @@ def _rough(store: Store, queries: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rough_in_memory(store: Store, queries: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.sqrt(np.einsum("ij,ij->i", store.vectors, store.vectors, dtype=np.float64))
-    rough: NDArray[np.float64] = (queries.astype(np.float32) @ store.vectors.T) / length
+    rough: NDArray[np.float64] = (queries.astype(np.float32) @ store.vectors.T) / lengths(store.vectors)
     return rough
 
 

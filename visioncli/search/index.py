@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visioncli.errors import UsageError
+from visioncli.search.arrays import matrix
 from visioncli.search.cosines import Vectors
 
 if TYPE_CHECKING:
@@ -155,9 +156,7 @@ def _rows(table: pa.Table) -> Rows:
 
     array = table[COLUMN].combine_chunks()
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    width = array.type.list_size
-    numbers = array.values.slice(array.offset * width, len(array) * width).to_numpy(zero_copy_only=False)
-    vectors = numbers.reshape(len(array), width).astype(np.float32, copy=False)
+    vectors = matrix(array).astype(np.float32, copy=False)
     others = [field.name for field in table.schema if not _is_vector(field.type)]
     return Rows(vectors, pc.is_valid(array).to_numpy(zero_copy_only=False), _plain(table.select(others)))
 

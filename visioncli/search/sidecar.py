@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
-from visioncli.search.cosines import lengths
+from visioncli.search.cosines import Vectors, lengths
 from visioncli.search.index import Index, Rows
 from visioncli.search.store import Columns, Store
 
@@ -131,8 +131,8 @@ def _write(index: Index, folder: Path) -> None:
         contextlib.ExitStack() as end,
     ):
         arrow = end.enter_context(_durable(folder / "columns.arrow"))
-        for group in usable(index, facts):
-            half, apart = halved(group)
+        for group, length in usable(index, facts):
+            half, apart = halved(group.vectors, length)
             halves.write(half.data)
             whole.write(group.vectors.data)
             if columns is None:
@@ -144,8 +144,8 @@ def _write(index: Index, folder: Path) -> None:
         file.write(json.dumps(about).encode())
 
 
-def usable(index: Index, facts: dict[str, Any]) -> Iterator[Rows]:
-    """Yield the rows whose vector has a length; `has_vector` alone is of all rows.
+def usable(index: Index, facts: dict[str, Any]) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+    """Yield the rows whose vector has a length, and their lengths; `has_vector` alone is of all rows.
 
     Raises UsageError where the index says that lengths are 1 and they are not.
     """
@@ -160,12 +160,12 @@ def usable(index: Index, facts: dict[str, Any]) -> Iterator[Rows]:
             )
         at = np.flatnonzero(good)
         vectors = group.vectors if len(at) == len(good) else group.vectors[at]
-        yield Rows(np.ascontiguousarray(vectors), good, group.columns.take(at))
+        yield Rows(np.ascontiguousarray(vectors), good, group.columns.take(at)), length[at]
 
 
-def halved(group: Rows) -> tuple[NDArray[np.float16], float]:
+def halved(vectors: Vectors, length: NDArray[np.float64]) -> tuple[NDArray[np.float16], float]:
     """Return the unit vectors in float16, and the greatest distance of one from the true one."""
-    units = group.vectors / lengths(group.vectors)[:, None]
+    units = vectors / length[:, None]
     half = units.astype(np.float16)
     apart = units - half
     return half, float(np.sqrt(np.einsum("ij,ij->i", apart, apart).max(initial=0)))
@@ -229,7 +229,7 @@ def _map(path: Path, kind: str, shape: tuple[int, int]) -> NDArray[Any]:
 
 def _in_memory(index: Index) -> Store:
     facts = index.facts()
-    groups = list(usable(index, facts))
+    groups = [group for group, _ in usable(index, facts)]
     vectors = np.concatenate([np.empty((0, facts["dimension"]), np.float32), *(group.vectors for group in groups)])
     batches = [batch for group in groups for batch in group.columns.combine_chunks().to_batches() if len(batch)]
     _say_skipped(sum(int((~group.has_vector).sum()) for group in groups))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from visioncli.server.settings import ROLES, HailoOptions
+from visioncli.server.settings import HAILO_MODEL, ROLES, HailoOptions
 
 Said = Mapping[tuple[str, str], Any]  # (section, key) -> value
 
@@ -17,7 +17,6 @@ Said = Mapping[tuple[str, str], Any]  # (section, key) -> value
 # `image_size` (the checkpoint's, or the HEF's own). `hef`, `text_hef` and `file` are ours.
 NAME = "hailo-clip"
 SECTIONS = ("server", "clip", "text_embedding", "performance", "resource_limits", "logging")
-MODEL = "clip-resnet-50x4"  # the file's default: whatever answers for hailo-clip where nothing is asked for
 FLAGS: dict[tuple[str, str], tuple[str, Callable[[Any], Any]]] = {  # (section, key) -> flag, its value
     ("server", "host"): ("host", str),
     ("performance", "max_queue_size"): ("max_queue", int),
@@ -63,8 +62,8 @@ def translated(said: Said) -> Translated:
     """What the file does not say stays open. Raises TypeError, ValueError for a value of another type."""
     flags = {flag: as_flag(said[key]) for key, (flag, as_flag) in FLAGS.items() if said.get(key) is not None}
     ports = {NAME: int(said["server", "port"])} if ("server", "port") in said else {}
-    model = said.get(("clip", "model"), MODEL)
-    named = [] if model == MODEL else [f"{NAME}.{role}={model}" for role in ROLES[NAME]]
+    model = said.get(("clip", "model"), HAILO_MODEL)  # the default: whatever answers where nothing is asked for
+    named = [] if model == HAILO_MODEL else [f"{NAME}.{role}={model}" for role in ROLES[NAME]]
     return Translated({"api": [NAME], "model_for": named, **flags, **_device(said)}, ports, _options(said))
 
 

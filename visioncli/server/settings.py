@@ -21,6 +21,7 @@ ROLES: dict[str, dict[str, str]] = {  # dialect -> role -> task
     "hailo-clip": {"classify": "classify", "embed": "embed"},
     "sagemaker-clip": {"classify": "classify"},
 }
+HAILO_MODEL = "clip-resnet-50x4"  # hailo-clip.md's name for what is timm/resnet50x4_clip.openai on the hub
 DEFAULT_MODELS: dict[str, dict[str, str]] = {  # as the documents name them
     "runpod": dict.fromkeys(ROLES["runpod"], "google/siglip-base-patch16-224"),
     "hf-endpoint": dict.fromkeys(ROLES["hf-endpoint"], "google/siglip2-base-patch16-512"),
@@ -30,7 +31,7 @@ DEFAULT_MODELS: dict[str, dict[str, str]] = {  # as the documents name them
         "depth": "depth-anything/DA3-BASE",
         "features": "facebook/dinov3-convnext-tiny-pretrain-lvd1689m",
     },
-    "hailo-clip": dict.fromkeys(ROLES["hailo-clip"], "clip-resnet-50x4"),
+    "hailo-clip": dict.fromkeys(ROLES["hailo-clip"], HAILO_MODEL),
     "sagemaker-clip": {"classify": "openai/clip-vit-base-patch32"},
 }
 QUEUES = {"hailo-clip": 10}  # "Max queue size: 10 concurrent requests", hailo-clip.md

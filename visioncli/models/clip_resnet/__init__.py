@@ -24,9 +24,9 @@ from visioncli.models.clip_resnet.weights import IMAGE_PREFIX, SCALE, empty_towe
 from visioncli.models.dual_encoder import DualEncoder, Tower, described, normaliser
 from visioncli.models.runtime import Runtime, for_pixels
 from visioncli.models.text import TextRecipe, text_recipe
-from visioncli.models.weights import OPEN_CLIP_CONFIG, read_json, read_number, tensor_files
+from visioncli.models.weights import read_json, read_number, tensor_files
 from visioncli.models.zero_shot import predictor
-from visioncli.provenance import Checkpoint
+from visioncli.provenance import OPEN_CLIP_CONFIG, Checkpoint
 
 
 def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, need_text: bool) -> Predictor[Any, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from visioncli.errors import ModelError, UsageError
 from visioncli.models import Predictor
 from visioncli.models.dual_encoder import DualEncoder
-from visioncli.models.hailo.device import Held, Layout, held
+from visioncli.models.hailo.device import Held, Layout, by, held
 from visioncli.models.hailo.precomputed import Precomputed
 from visioncli.models.hailo.programme import Programme
 from visioncli.models.hailo.towers import ImageFrames, TextFrames, read_words
@@ -125,7 +125,7 @@ def _fitting(whole: DualEncoder, layout: Layout, path: Path, checkpoint: Checkpo
     """Return the checkpoint's own way of resizing, to the HEF's size. Raises ModelError."""
     shape, width = layout.input_shape, prod(layout.output_shape)
     if len(shape) != 3 or shape[2] != 3:
-        raise ModelError(f"{path.name} takes {'x'.join(map(str, shape))}, no RGB picture; is it the text tower?")
+        raise ModelError(f"{path.name} takes {by(shape)}, no RGB picture; is it the text tower?")
     if width != whole.info.dimension:
         raise ModelError(
             f"{path.name} gives {width} numbers a picture, {checkpoint.id} has {whole.info.dimension}: "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,11 @@ def _one_of_each(path: Path, inputs: list[Any], outputs: list[Any]) -> Layout:
         raise ModelError(f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs; one tower has one of each")
     (given,), (gives,) = inputs, outputs
     return Layout(given.name, tuple(given.shape), gives.name, tuple(gives.shape))
+
+
+def by(shape: Sequence[int]) -> str:
+    """Return a shape as people write it: 288x288x3."""
+    return "x".join(map(str, shape))
 
 
 class Held:

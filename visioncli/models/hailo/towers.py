@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from visioncli.errors import DeviceError, ModelError, PredictError
 from visioncli.models.dual_encoder import Vector, checked
-from visioncli.models.hailo.device import Layout
+from visioncli.models.hailo.device import Layout, by
 from visioncli.models.hailo.programme import Programme
 from visioncli.models.weights import tensor_files
 from visioncli.provenance import Checkpoint
@@ -109,8 +109,8 @@ def read_words(checkpoint: Checkpoint, end: int, layout: Layout, path: Path, dim
     width = layout.input_shape[-1]
     if width != table.shape[1] or projection.shape != (width, dimension) or layout.output_shape != layout.input_shape:
         raise ModelError(
-            f"{path.name} is not the text tower of {checkpoint.id}: it takes {_by(layout.input_shape)} and gives "
-            f"{_by(layout.output_shape)}, where the checkpoint's texts are {table.shape[1]} wide"
+            f"{path.name} is not the text tower of {checkpoint.id}: it takes {by(layout.input_shape)} and gives "
+            f"{by(layout.output_shape)}, where the checkpoint's texts are {table.shape[1]} wide"
         )
     return Words(table, np.ascontiguousarray(projection), end)
 
@@ -121,7 +121,3 @@ def _tensor(path: Path, name: str) -> NDArray[np.float32]:
     with safe_open(path, "pt") as file:
         found: NDArray[np.float32] = file.get_tensor(name).float().numpy()
         return found
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

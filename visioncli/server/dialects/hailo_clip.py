@@ -46,11 +46,11 @@ from visioncli.server.dialects.label_lists import best_first, distinct, in_place
 from visioncli.server.payloads import Picture, Text
 from visioncli.server.refusals import Busy, ClientLeft, NotJson, NotLoaded, TooLarge, TooLate
 from visioncli.server.service import Service
+from visioncli.server.settings import HAILO_MODEL
 from visioncli.tasks.classify import ClassifyOptions
 from visioncli.tasks.embed import EmbedOptions
 
 NAME = "hailo-clip"
-MODEL = "clip-resnet-50x4"  # the document's name for what is timm/resnet50x4_clip.openai on the hub
 TOP_K = 3  # hailo-clip.md, Parameters
 RETRY_AFTER_S = 1
 TEXT_ALONE = EmbedOptions(image=False, text_column="text")
@@ -200,7 +200,7 @@ def _top_k(body: Mapping[str, Any]) -> int:
 def _model(service: Service, role: str) -> str:
     info = service.info(NAME, role)
     name = service.settings.model_of(NAME, role) if info is None else info.id
-    return MODEL if name == ALIASES[MODEL] else name
+    return HAILO_MODEL if name == ALIASES[HAILO_MODEL] else name
 
 
 async def _refused(request: Request, error: Exception) -> Response:
