@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,10 +35,13 @@ def get(url: str, **more: Any) -> httpx.Response:
 
 @contextmanager
 def listening(bindings: Sequence[Binding], settings: ServeSettings, tls: Tls | None = None) -> Iterator[list[str]]:
-    """Yield an address for each binding; what the server raised is raised at the end."""
+    """Yield an address for each binding when all is loaded; what the server raised is raised at the end."""
     context = tls and tls.context()
-    with open_doors(bindings) as doors, _in_thread(lambda stop: listen(doors, settings, stop, context)):
-        yield [f"{'https' if tls else 'http'}://127.0.0.1:{door.port}" for door in doors]
+    with open_doors(bindings) as doors, _in_thread(lambda stop: listen(doors, settings, stop, context)) as running:
+        urls = [f"{'https' if tls else 'http'}://127.0.0.1:{door.port}" for door in doors]
+        while not running.done() and "visioncli_ready 1.0" not in get(f"{urls[0]}/metrics", verify=False).text:
+            time.sleep(0.01)
+        yield urls
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def on_a_port(app: ASGIApp) -> Iterator[str]:
 
 
 @contextmanager
-def _in_thread(work: Callable[[asyncio.Event], Awaitable[None]]) -> Iterator[None]:
+def _in_thread(work: Callable[[asyncio.Event], Awaitable[None]]) -> Iterator[Future[None]]:
     begun, stopping = threading.Event(), list[Callable[[], object]]()
 
     async def main() -> None:
@@ -70,7 +74,7 @@ def _in_thread(work: Callable[[asyncio.Event], Awaitable[None]]) -> Iterator[Non
         running = pool.submit(lambda: asyncio.run(main()))
         begun.wait()
         try:
-            yield
+            yield running
         finally:
             if not running.done():
                 stopping[0]()

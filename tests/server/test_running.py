@@ -18,18 +18,24 @@ from visioncli.errors import LockHeldError, PredictError
 from visioncli.server import running as module
 from visioncli.server.jobstore import Job, JobStore
 from visioncli.server.refusals import Stopping
-from visioncli.server.running import Runner, at_work
+from visioncli.server.running import Runner, at_work, stop_all
 
 
 class Bench:
     """Work that waits until its job's name is let go, and remembers what it saw."""
 
     def __init__(self, concurrency: int = 2) -> None:
-        self.runner = Runner(API, self.work, concurrency)
+        self.concurrency, self.ready = concurrency, asyncio.Event()
+        self.ready.set()
+        self.runner = Runner(API, self.work, self.capacity)
         self.begun: list[str] = []
         self.cancelled: list[str] = []
         self.answers: dict[str, Any] = {}  # name -> result, or what is raised
         self.open = asyncio.Event()
+
+    async def capacity(self) -> int:
+        await self.ready.wait()
+        return self.concurrency
 
     async def work(self, one: Job) -> Any:
         self.begun.append(one.id)
@@ -218,19 +224,28 @@ async def test_without_companions_no_file_is_touched(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_store_in_use_is_told_before_any_model_is_loaded(tmp_path: Path) -> None:
-    loaded = []
+async def test_jobs_are_taken_before_the_models_are_there_and_run_after(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.ready.clear()
+    bench.open.set()
+    async with at_work([bench.runner], tmp_path / "jobs.sqlite", 0):
+        await bench.queue("a", "b")
+        assert await bench.runner.cancel("b")
+        early = await bench.runner.wait("a", 0.05)
+        assert early is not None and early.status == "queued" and bench.begun == []
+        bench.ready.set()
+        assert (await bench.end_of("a")).status == "completed" and bench.begun == ["a"]
 
-    async def load() -> None:
-        loaded.append("models")
 
-    async with benched(tmp_path) as bench:
-        with pytest.raises(LockHeldError):
-            async with at_work([bench.runner], tmp_path / "jobs.sqlite", 0, load):
-                pass
-        assert loaded == []
-    async with at_work([], tmp_path / "none.sqlite", 0, load):
-        assert loaded == ["models"]
+@in_loop
+async def test_a_server_that_ends_before_the_models_are_there_leaves_its_jobs_queued(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.ready.clear()
+    async with at_work([bench.runner], tmp_path / "jobs.sqlite", 5):
+        await bench.queue("a")
+        waiting = asyncio.create_task(bench.end_of("a"))
+        await stop_all([bench.runner], 5)
+        assert (await waiting).status == "queued"  # who waits is let go, and the store still answers
 
 
 @in_loop

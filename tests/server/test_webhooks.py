@@ -49,6 +49,10 @@ async def listening(*statuses: int) -> AsyncIterator[Ear]:
         yield ear
 
 
+async def two() -> int:
+    return 2
+
+
 async def work(one: Job) -> str:
     return one.id
 
@@ -59,7 +63,7 @@ def rendered(one: Job) -> bytes:
 
 @asynccontextmanager
 async def calling(folder: Path, *allowed: str) -> AsyncIterator[Runner]:
-    runner = Runner(API, work, 2)
+    runner = Runner(API, work, two)
     fetch = FetchOptions(guard=True, allow_hosts=allowed, headers=(("Authorization", "Bearer of the fetches"),))
     webhooks = Webhooks(API, rendered, fetch, delay_s=0.1)
     runner.on_end.append(webhooks.look)

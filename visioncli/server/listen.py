@@ -31,7 +31,7 @@ from visioncli.server.access import observed, write_line
 from visioncli.server.config import Binding
 from visioncli.server.intake import INTAKE_BYTES, Intake
 from visioncli.server.metrics import Metrics, with_metrics
-from visioncli.server.running import at_work
+from visioncli.server.running import at_work, stop_all
 from visioncli.server.service import Service
 from visioncli.server.settings import ServeSettings
 from visioncli.server.union import UNION, one_port
@@ -152,7 +152,7 @@ async def _until_signalled(doors: Sequence[Door], settings: ServeSettings, tls: 
 async def listen(
     doors: Sequence[Door], settings: ServeSettings, stop: asyncio.Event, tls: ssl.SSLContext | None = None
 ) -> None:
-    """Answer on every door until `stop` is set: health at once, questions when the models are loaded.
+    """Answer on every door until `stop` is set: health and jobs at once, questions when the models are loaded.
 
     Then refuses what waits, finishes what runs, and closes the doors. Raises what loading a model or opening the
     jobs' store raises.
@@ -160,36 +160,33 @@ async def listen(
     service = Service(settings)
     dialects = list(dict.fromkeys(name for door in doors for name in door.binding.dialects))
     apps = {name: _with_origins(create_app(name, service), settings.cors_origins) for name in dialects}
+    companions = [each for app in apps.values() for each in getattr(app.state, "companions", ())]
     metrics = Metrics(service, dialects)
     intake = Intake(max(INTAKE_BYTES, 2 * max(settings.body_of(name) for name in dialects)))
     ports = [intake.bounded(_app(door.binding, apps, metrics)) for door in doors]
     servers = [_server(app, tls, settings.grace_s) for app in ports]
-    greeting.opened([(door.binding, door.port) for door in doors], settings, is_tls=tls is not None)
-    working, stopped = asyncio.create_task(_work(service, apps)), asyncio.create_task(stop.wait())
-    serving = [asyncio.create_task(each.serve([door.socket])) for each, door in zip(servers, doors, strict=True)]
-    try:
-        done, _ = await asyncio.wait([working, stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for server in servers:
-            server.should_exit = True
-        working.cancel()
-        stopped.cancel()
-        await service.close()
-        await asyncio.wait([working, stopped, *serving])
+    async with at_work(companions, settings.jobs_db, settings.grace_s):  # before anybody can ask how a job stands
+        greeting.opened([(door.binding, door.port) for door in doors], settings, is_tls=tls is not None)
+        loading, stopped = asyncio.create_task(_load(service, dialects)), asyncio.create_task(stop.wait())
+        serving = [asyncio.create_task(each.serve([door.socket])) for each, door in zip(servers, doors, strict=True)]
+        try:
+            done, _ = await asyncio.wait([loading, stopped, *serving], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for server in servers:
+                server.should_exit = True
+            loading.cancel()
+            stopped.cancel()
+            await asyncio.gather(service.close(), stop_all(companions, settings.grace_s))
+            await asyncio.wait([loading, stopped, *serving])
 
 
-async def _work(service: Service, apps: Mapping[str, FastAPI]) -> None:
-    """Load the models, then do the APIs' jobs until cancelled."""
-
-    async def load() -> None:
-        await service.start(list(apps))
-        greeting.loaded(service, list(apps))
-
-    companions = [each for app in apps.values() for each in getattr(app.state, "companions", ())]
-    async with at_work(companions, service.settings.jobs_db, service.settings.grace_s, load):
-        await asyncio.Event().wait()
+async def _load(service: Service, dialects: Sequence[str]) -> None:
+    """Load the models and say so; ends only by an error."""
+    await service.start(dialects)
+    greeting.loaded(service, dialects)
+    await asyncio.Event().wait()
 
 
 def _with_origins(app: FastAPI, origins: Sequence[str] | None) -> FastAPI:

@@ -2,8 +2,9 @@
 
     submit -> store (on disk) -> take, in order -> work(job) -> store -> waiters, web hooks
 
-A runner is a companion of its app: `start` when the models are there, `stop` before they go. What runs when a server
-stops, or dies, stays `running` in the store and is run again at the next start.
+A runner is a companion of its app: it takes jobs, and answers for those of before, from `start` on, which comes before
+the first request; it runs them when the models are there. What runs when a server stops, or dies, stays `running` in
+the store and is run again at the next start.
 
 Knows nothing of what a job asks or how a dialect words its states.
 """
@@ -29,7 +30,7 @@ SWEEP_S = 2.0  # between two looks for expired jobs; they are hidden at once, bu
 PAUSE_S = 1.0  # before the store is asked again when it cannot be used: a full disk, say
 TOO_LONG = "the job ran longer than the {:g} s that it may take"
 
-Prepare = Callable[[], Awaitable[None]]
+Capacity = Callable[[], Awaitable[int]]  # how many jobs may run at once; it returns when the first may begin
 Work = Callable[[Job], Awaitable[Any]]  # returns what is JSON, arrays of numpy included; raises the job's error
 
 
@@ -42,40 +43,38 @@ class Companion(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def at_work(
-    companions: Iterable[Companion], path: Path | None, grace_s: float, first: Prepare | None = None
-) -> AsyncIterator[None]:
+async def at_work(companions: Iterable[Companion], path: Path | None, grace_s: float) -> AsyncIterator[None]:
     """Open the store at `path` (None: the user's) and keep the companions at work; with none, touch no file.
 
-    `first` is awaited before they begin, but after the store is open: who cannot have it should not wait for models.
-    Raises LockHeldError, OutputError, and what `first` raises.
+    Raises LockHeldError, OutputError, and what a companion's start raises.
     """
-    waiting, first = list(companions), first or _nothing
-    if not waiting:
-        await first()
+    working = list(companions)
+    if not working:
         yield
         return
     store = await asyncio.to_thread(JobStore, path or jobfile.default_path())
-    started: list[Companion] = []
     try:
-        await first()
-        for companion in waiting:
-            started.append(companion)
+        for companion in working:
             await companion.start(store)
         yield
     finally:
-        await asyncio.gather(*(companion.stop(grace_s) for companion in started))
+        await stop_all(working, grace_s)
         await store.close()
+
+
+async def stop_all(companions: Iterable[Companion], grace_s: float) -> None:
+    """Stop all companions at once; one that never started or has stopped is left as it is."""
+    await asyncio.gather(*(companion.stop(grace_s) for companion in companions))
 
 
 class Runner:
     """One dialect's jobs, from `start` to `stop`; of one event loop.
 
-    `concurrency` is asked at the start, when the models are known. A job's error is its exception's own sentence.
+    A job's error is its exception's own sentence.
     """
 
-    def __init__(self, api: str, work: Work, concurrency: int | Callable[[], int]) -> None:
-        self.api, self._work, self._concurrency = api, work, concurrency
+    def __init__(self, api: str, work: Work, capacity: Capacity) -> None:
+        self.api, self._work, self._capacity = api, work, capacity
         self.on_end: list[Callable[[], None]] = []  # called when a job has ended
         self._store: JobStore | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}  # by job id
@@ -97,11 +96,10 @@ class Runner:
         return len(self._running)
 
     async def start(self, store: JobStore) -> None:
-        """Put back what a server that ended was running, and begin. Raises OutputError."""
+        """Put back what a server that ended was running, and take jobs from now on. Raises OutputError."""
         await store.recover(self.api)
         self._store = store
-        slots = asyncio.Semaphore(self._concurrency if isinstance(self._concurrency, int) else self._concurrency())
-        self._keepers = [asyncio.create_task(self._run(slots)), asyncio.create_task(self._sweep())]
+        self._keepers = [asyncio.create_task(self._run()), asyncio.create_task(self._sweep())]
 
     async def stop(self, grace_s: float) -> None:
         """Begin no more jobs; those that do not end within the grace are left to the next start."""
@@ -171,7 +169,8 @@ class Runner:
 
     # Work
 
-    async def _run(self, slots: asyncio.Semaphore) -> None:
+    async def _run(self) -> None:
+        slots = asyncio.Semaphore(await self._capacity())
         while True:
             await slots.acquire()
             job = await self._next()
@@ -249,10 +248,6 @@ class Runner:
                     self._drop(job_id)
             except OutputError as error:
                 log.error("%s", error)
-
-
-async def _nothing() -> None:
-    pass
 
 
 async def end_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

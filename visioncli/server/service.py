@@ -65,7 +65,8 @@ class Service:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="visioncli-request")
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._admitted: Counter[str] = Counter()
-        self._started = self._closing = self._has_gpu = False
+        self.started = asyncio.Event()  # set when what is to be there before the first request is there
+        self._closing = self._has_gpu = False
         self._keeper: asyncio.Task[None] | None = None
 
     # Life
@@ -80,7 +81,7 @@ class Service:
             if self.settings.preloads(dialect):
                 for role in ROLES[dialect]:
                     await self.load(dialect, role)
-        self._started = True
+        self.started.set()
 
     async def close(self) -> None:
         """Refuse what waits and what comes; finish what runs, within the settings' grace."""
@@ -101,7 +102,7 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether a request would be answered now."""
-        return self._started and not self._closing and all(lane.is_ready for lane in self._lanes.values())
+        return self.started.is_set() and not self._closing and all(lane.is_ready for lane in self._lanes.values())
 
     def free_gpu_gib(self) -> float | None:
         """Return what is free on all GPUs together, None where there is none or the server only starts."""

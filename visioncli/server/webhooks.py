@@ -69,6 +69,7 @@ class Webhooks:
             await asyncio.wait(set(self._calls.values()), timeout=grace_s)
         await end_all([*self._calls.values()])
         await self._client.close()
+        self._looking = None
 
     async def _look_on(self) -> None:
         while True:

@@ -145,11 +145,14 @@ from pathlib import Path
 from visioncli.server.jobstore import Job, JobStore
 from visioncli.server.running import Runner
 
+async def four():
+    return 4
+
 async def work(job):
     await asyncio.sleep(60)
 
 async def serve():
-    runner = Runner("runpod", work, 4)
+    runner = Runner("runpod", work, four)
     await runner.start(JobStore(Path(sys.argv[1])))
     limits = dict(api="runpod", kind="siglip", time_limit_s=120, ttl_s=999, keep_s=999)
     for n, payload in enumerate(sys.stdin.buffer):

@@ -106,8 +106,9 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def _jobs_at_once(service: Service) -> int:
-    """One batch on the device, and one being fetched and decoded behind it."""
+async def _jobs_at_once(service: Service) -> int:
+    """One batch on the device, and one being fetched and decoded behind it; known when the models are."""
+    await service.started.wait()
     info = service.info(NAME, "classify")
     return 2 * (service.settings.max_batch or (BATCH if info is None else info.batch_size))
 

@@ -49,8 +49,13 @@ BODY = Body(
 
 def add_runner(app: FastAPI, service: Service) -> None:
     """Give an app who runs its jobs, to be started and stopped with the server."""
-    app.state.jobs = Runner(DIALECT, partial(_run, service), CONCURRENT)
+    app.state.jobs = Runner(DIALECT, partial(_run, service), partial(_jobs_at_once, service))
     app.state.companions = [app.state.jobs]
+
+
+async def _jobs_at_once(service: Service) -> int:
+    await service.started.wait()
+    return CONCURRENT
 
 
 async def submit_job(model_type: str, asked: Annotated[dict[str, Any], BODY], request: Request) -> Response:
