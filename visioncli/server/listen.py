@@ -161,10 +161,7 @@ async def listen(
     dialects = list(dict.fromkeys(name for door in doors for name in door.binding.dialects))
     apps = {name: _with_origins(create_app(name, service), settings.cors_origins) for name in dialects}
     companions = [each for app in apps.values() for each in getattr(app.state, "companions", ())]
-    metrics = Metrics(service, dialects)
-    intake = Intake(max(INTAKE_BYTES, 2 * max(settings.body_of(name) for name in dialects)))
-    ports = [intake.bounded(_app(door.binding, apps, metrics)) for door in doors]
-    servers = [_server(app, tls, settings.grace_s) for app in ports]
+    servers = [_server(app, tls, settings.grace_s) for app in _ports(doors, apps, service)]
     async with at_work(companions, settings.jobs_db, settings.grace_s):  # before anybody can ask how a job stands
         greeting.opened([(door.binding, door.port) for door in doors], settings, is_tls=tls is not None)
         loading, stopped = asyncio.create_task(_load(service, dialects)), asyncio.create_task(stop.wait())
@@ -195,6 +192,13 @@ def _with_origins(app: FastAPI, origins: Sequence[str] | None) -> FastAPI:
     if origins and not own:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
     return app
+
+
+def _ports(doors: Sequence[Door], apps: Mapping[str, FastAPI], service: Service) -> list[ASGIApp]:
+    """What answers behind each door; metrics and the bound on bodies are of all doors together."""
+    metrics = Metrics(service, list(apps))
+    intake = Intake(max(INTAKE_BYTES, 2 * max(service.settings.body_of(name) for name in apps)))
+    return [intake.bounded(_app(door.binding, apps, metrics)) for door in doors]
 
 
 def _app(binding: Binding, apps: Mapping[str, FastAPI], metrics: Metrics) -> ASGIApp:
