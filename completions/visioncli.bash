@@ -65,7 +65,7 @@ _visioncli_rows() {
             '--hef|files||The model'\''s picture tower, compiled for the device.'
             '--text-hef|files||Its text tower (Hailo-10H, 15H). (default: the model'\''s own, on the CPU)'
             '--text-embeddings|files||Texts with their vectors, computed before, in place of a text tower.'
-            '--device-timeout-ms|files||How long the device may take for a picture.'
+            '--device-timeout-ms|files||How long the device may take for a picture. (default: 5000)'
             '-h --help|flag||Show this message and exit.'
     ) ;;
     ' embed') rows=(
@@ -114,7 +114,7 @@ _visioncli_rows() {
             '--hef|files||The model'\''s picture tower, compiled for the device.'
             '--text-hef|files||Its text tower (Hailo-10H, 15H). (default: the model'\''s own, on the CPU)'
             '--text-embeddings|files||Texts with their vectors, computed before, in place of a text tower.'
-            '--device-timeout-ms|files||How long the device may take for a picture.'
+            '--device-timeout-ms|files||How long the device may take for a picture. (default: 5000)'
             '-h --help|flag||Show this message and exit.'
     ) ;;
     ' similar') rows=(
@@ -171,7 +171,7 @@ _visioncli_rows() {
             '--hef|files||The model'\''s picture tower, compiled for the device.'
             '--text-hef|files||Its text tower (Hailo-10H, 15H). (default: the model'\''s own, on the CPU)'
             '--text-embeddings|files||Texts with their vectors, computed before, in place of a text tower.'
-            '--device-timeout-ms|files||How long the device may take for a picture.'
+            '--device-timeout-ms|files||How long the device may take for a picture. (default: 5000)'
             '-h --help|flag||Show this message and exit.'
     ) ;;
     ' segment') rows=(
@@ -328,7 +328,7 @@ _visioncli_rows() {
             '--hef|files||The model'\''s picture tower, compiled for the device.'
             '--text-hef|files||Its text tower (Hailo-10H, 15H). (default: the model'\''s own, on the CPU)'
             '--text-embeddings|files||Texts with their vectors, computed before, in place of a text tower.'
-            '--device-timeout-ms|files||How long the device may take for a picture.'
+            '--device-timeout-ms|files||How long the device may take for a picture. (default: 5000)'
             '--max-batch|files||Pictures in a forward pass. (default: by device)'
             '--max-wait-ms|files||How long the device waits for pictures being decoded.'
             '--max-queue|files||Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)'
@@ -369,7 +369,7 @@ _visioncli_rows() {
     ' doctor') rows=(
             '--json|flag||One JSON object instead of text.'
             '--online|flag||Also ask whether the hub can be reached.'
-            '--hef|files||Also try this file on the Hailo device; exit 1 if it does not fit.'
+            '--hef|files||Also try this file on the Hailo devices; exit 1 if it fits none.'
             '-h --help|flag||Show this message and exit.'
     ) ;;
     ' parity') rows=(
@@ -385,7 +385,7 @@ _visioncli_rows() {
             '--hef|files||The model'\''s picture tower, compiled for the device.'
             '--text-hef|files||Its text tower (Hailo-10H, 15H). (default: the model'\''s own, on the CPU)'
             '--text-embeddings|files||Texts with their vectors, computed before, in place of a text tower.'
-            '--device-timeout-ms|files||How long the device may take for a picture.'
+            '--device-timeout-ms|files||How long the device may take for a picture. (default: 5000)'
             '--summary|files||Write the comparison as JSON.'
             '-q --quiet|flag||Only warnings and errors beside the result.'
             '-h --help|flag||Show this message and exit.'

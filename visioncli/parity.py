@@ -101,7 +101,7 @@ def _best_labels(
 def compare(ids: Sequence[str], first: Seen, second: Seen, shown: int = 5) -> Parity:
     """Return how far `second` is from `first`; up to `shown` of the rows that flipped are named."""
     both = np.array([row for row in range(len(ids)) if row not in first.failed and row not in second.failed], int)
-    cosines = np.einsum("nd,nd->n", *(seen.vectors[both].astype(np.float64) for seen in (first, second)))
+    cosines = _cosines(*(seen.vectors[both].astype(np.float64) for seen in (first, second)))
     flipped = _changed_labels(both, first, second) if first.labels else _changed_neighbours(both, first, second)
     some = len(both) > 0
     return Parity(
@@ -118,6 +118,13 @@ def compare(ids: Sequence[str], first: Seen, second: Seen, shown: int = 5) -> Pa
         flips=len(flipped),
         flipped=[ids[row] for row in flipped[:shown]],
     )
+
+
+def _cosines(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, D) twice -> (N,). Unit vectors in float32 are not so in float64; of equal ones it is exactly 1."""
+    squares = (first * first).sum(axis=1) * (second * second).sum(axis=1)
+    found: NDArray[np.float64] = np.clip((first * second).sum(axis=1) / np.sqrt(squares), -1.0, 1.0)
+    return found
 
 
 def _changed_labels(both: NDArray[Any], first: Seen, second: Seen) -> list[int]:

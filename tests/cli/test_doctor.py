@@ -147,6 +147,27 @@ def test_a_hef_is_tried_on_the_device(tmp_path: Path, monkeypatch: pytest.Monkey
     }
 
 
+def test_each_device_is_tried_and_one_that_takes_the_hef_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    hef = hailo_programmes.hef(tmp_path, checkpoints.clip(tmp_path / "clip", **small))
+    with hailo_programmes.plugged_in(monkeypatch, DEVICES="0000:01:00.0=HAILO8,0000:02:00.0=HAILO10H"):
+        result = CliRunner().invoke(app, ["--json", "--hef", hef])
+    found = json.loads(result.stdout)["hef"]
+    assert result.exit_code == 0
+    assert found["fits hailo:0"].startswith("no, image-HAILO10H.hef was compiled for another chip than HAILO8 at")
+    assert found["fits hailo:1"] == "yes, HAILO10H at 0000:02:00.0, firmware 5.2.0"
+
+
+def test_a_hef_that_cannot_be_read_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    hef = hailo_programmes.hef(tmp_path, checkpoints.clip(tmp_path / "clip", **small))
+    with hailo_programmes.plugged_in(monkeypatch, FAULT="streams"):
+        result = CliRunner().invoke(app, ["--json", "--hef", hef])
+    assert (result.exit_code, json.loads(result.stdout)["hef"]) == (1, {"file": None})
+
+
 def test_text_has_a_heading_a_section_and_says_no() -> None:
     findings = [
         Finding("machine", "memory", 25_300_000_000),

@@ -8,7 +8,6 @@ Needs no checkpoint: names, shapes, formats, order and the ways to fail. How far
 
 from __future__ import annotations
 
-import inspect
 import os
 from math import prod
 from pathlib import Path
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visioncli.errors import ModelError, VisioncliError
+from visioncli.errors import DeviceError, ModelError, VisioncliError
 from visioncli.models.hailo import protocol
 from visioncli.models.hailo.device import found, held, layout, layout_of, library, release
+from visioncli.models.hailo.errors import in_sentences
 from visioncli.models.hailo.programme import IN_FLIGHT, Programme
 
 
@@ -63,11 +63,26 @@ def test_a_device_says_what_it_is() -> None:
     assert all(one.architecture.startswith("HAILO") and one.firmware[0].isdigit() for one in found())
 
 
-def test_its_parameters_take_a_group_and_a_scheduler() -> None:
+def test_its_parameters_take_a_group_a_scheduler_and_ids() -> None:
     params = library().VDevice.create_params()
     params.group_id, params.scheduling_algorithm = "SHARED", library().HailoSchedulingAlgorithm.ROUND_ROBIN
-    assert params.group_id == "SHARED"
-    assert "device_ids" in inspect.signature(library().VDevice.__init__).parameters
+    params.device_ids = library().Device.scan()[:1]
+    assert (params.group_id, list(params.device_ids)) == ("SHARED", library().Device.scan()[:1])
+
+
+def test_what_it_raises_as_a_number_becomes_a_sentence() -> None:
+    with pytest.raises(DeviceError, match=r"HailoRT|Hailo device"), in_sentences(library()):
+        library().Device("0000:ff:1f.7")
+    with pytest.raises(library().HailoRTException), library().pyhailort.pyhailort.ExceptionWrapper():
+        library().Device("0000:ff:1f.7")
+
+
+def test_the_last_device_is_taken_by_its_number() -> None:
+    last = len(found()) - 1
+    try:
+        assert held(last).device == found()[last]
+    finally:
+        release()
 
 
 @needs_hef
@@ -94,9 +109,32 @@ def test_it_can_be_configured_again(image: Programme) -> None:
     np.testing.assert_array_equal(image.run([row]), before)
 
 
+@needs_hef
+def test_it_can_be_opened_again(image: Programme) -> None:
+    row = np.zeros(image.layout.input_shape, np.uint8)
+    before = image.run([row])
+    held().is_lost = True
+    np.testing.assert_array_equal(image.run([row]), before)
+
+
+@needs_hef
+def test_what_is_on_its_way_when_a_call_is_interrupted_is_given_up(image: Programme) -> None:
+    class Interrupted(list[np.ndarray]):
+        def __getitem__(self, place):  # type: ignore[no-untyped-def]
+            if place == IN_FLIGHT - 1:
+                raise KeyboardInterrupt
+            return super().__getitem__(place)
+
+    rows = [np.full(image.layout.input_shape, level, np.uint8) for level in range(0, 256, 32)]
+    before = image.run(rows)
+    with pytest.raises(KeyboardInterrupt):
+        image.run(Interrupted(rows[::-1]))
+    np.testing.assert_array_equal(image.run(rows), before)
+
+
 def test_a_file_that_is_no_hef_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "x.hef").write_text("no HEF")
-    with pytest.raises(ModelError, match=r"^x\.hef is damaged, no HEF"):
+    (tmp_path / "x.hef").write_text("no HEF" * 1000)
+    with pytest.raises(ModelError, match=r"^x\.hef is "):
         layout(tmp_path / "x.hef")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,12 @@ from typing import Any
 DOUBLE = Path(__file__).parents[1] / "hailo_double"
 
 
-def hef(folder: Path, checkpoint: Path, kind: str = "image", architecture: str = "HAILO10H") -> str:
+def hef(
+    folder: Path, checkpoint: Path, kind: str = "image", architecture: str = "HAILO10H", is_whole: bool = True
+) -> str:
     path = folder / f"{kind}-{architecture}.hef"
-    path.write_text(json.dumps({"kind": kind, "checkpoint": str(checkpoint), "architecture": architecture}))
+    content = {"kind": kind, "checkpoint": str(checkpoint), "architecture": architecture, "is_whole": is_whole}
+    path.write_text(json.dumps(content))
     return str(path)
 
 
@@ -26,14 +30,20 @@ def plugged_in(monkeypatch: Any, **knobs: str) -> Iterator[Any]:
     monkeypatch.syspath_prepend(DOUBLE)
     for name, value in knobs.items():
         monkeypatch.setenv(f"HAILO_DOUBLE_{name}", value)
-    sys.modules.pop("hailo_platform", None)
+    _forget()
     import hailo_platform
 
     try:
         yield hailo_platform
     finally:
         release()
-        sys.modules.pop("hailo_platform", None)
+        _forget()
+
+
+def _forget() -> None:
+    """All of it but the networks, which stay loaded."""
+    for name in [name for name in sys.modules if re.match(r"hailo_platform(\.pyhailort|$)", name)]:
+        del sys.modules[name]
 
 
 def events(log: Path) -> list[dict[str, Any]]:

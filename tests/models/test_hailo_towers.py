@@ -6,15 +6,18 @@ import json
 import sys
 from pathlib import Path
 
+import checkpoints
 import clip_resnet_checkpoints
 import hailo_programmes
 import numpy as np
 import pytest
+from conftest import SMALL
 
 from visioncli import models
 from visioncli.batching import SafeForward
 from visioncli.errors import DeviceError, ModelError, PredictError, UsageError
 from visioncli.models.hailo import device
+from visioncli.models.hailo.precomputed import Precomputed
 from visioncli.models.runtime import HAILO_BATCH, HailoRequest, RuntimeRequest, choose
 from visioncli.samples import Facts, ImageRef, Sample
 from visioncli.tasks.classify import ClassifyOptions
@@ -141,14 +144,14 @@ def test_a_picture_that_the_device_fails_on_is_one_failed_row(hailo, small_clip,
     outputs = SafeForward(predictor, 8)(inputs, EmbedOptions())
     assert [n for n, output in enumerate(outputs) if isinstance(output, PredictError)] == [5]
     assert outputs[5].code == "device_failed"
-    assert "15 (HAILO_INTERNAL_FAILURE)" in str(outputs[5])
+    assert "8 (HAILO_INTERNAL_FAILURE)" in str(outputs[5])
 
 
 @pytest.mark.parametrize(
     ("knobs", "sentence"),
     [
-        ({"VANISH": "3"}, "^the Hailo device HAILO10H at 0000:01:00.0, firmware 5.2.0 answers no more .* goes on from"),
-        ({"STALL": "3"}, "^the Hailo device .* did not answer within 300 ms: raise --device-timeout-ms"),
+        ({"VANISH": "3"}, "^the Hailo device HAILO10H at 0000:01:00.0, firmware 5.2.0 answers no more .*hailo`$"),
+        ({"STALL": "3"}, "^the Hailo device .* did not answer within 300 ms: raise --device-timeout-ms.* hailort.log$"),
     ],
 )
 def test_a_device_that_goes_or_hangs_ends_the_run(hailo, small_clip, tmp_path, pictures, monkeypatch, knobs, sentence):
@@ -190,8 +193,9 @@ def test_what_is_wrong_with_the_device_is_one_sentence(
         (
             "no HEF",
             ModelError,
-            "^x.hef is damaged, no HEF, or compiled for a newer HailoRT than 5.2.0: fetch it again$",
+            "^x.hef is no HEF, or not of a version that HailoRT 5.2.0 reads: take the file of the model zoo's release",
         ),
+        ("cut short", ModelError, "^x.hef is damaged or cut short: fetch it again$"),
         ("small_rn", ModelError, r"^x.hef gives \d+ numbers a picture, small-clip\d+ has 512: take the HEF and the"),
         ("text", ModelError, "^x.hef takes 1x77x64, no RGB picture; is it the text tower[?]$"),
     ],
@@ -201,10 +205,51 @@ def test_a_hef_that_does_not_fit_is_one_sentence(hailo, small_clip, small_rn, tm
     if content == "no HEF":
         path.write_text(content)
     elif content is not None:
-        made = {"small_rn": (small_rn, "image"), "text": (small_clip, "text")}[content]
-        Path(hailo_programmes.hef(tmp_path, made[0].directory, made[1])).rename(path)
+        model, kind = (small_rn if content == "small_rn" else small_clip), ("text" if content == "text" else "image")
+        made = hailo_programmes.hef(tmp_path, model.directory, kind, is_whole=content != "cut short")
+        Path(made).rename(path)
     with pytest.raises(error, match=sentence):
         models.load(small_clip, "embed", RuntimeRequest("hailo", hailo=HailoRequest(str(path))))
+
+
+def test_an_older_library_says_its_own_of_a_file_that_is_no_hef(monkeypatch, small_clip, tmp_path):
+    (tmp_path / "x.hef").write_text("no HEF")
+    asked = RuntimeRequest("hailo", hailo=HailoRequest(str(tmp_path / "x.hef")))
+    with (
+        hailo_programmes.plugged_in(monkeypatch, VERSION="4.23.0"),
+        pytest.raises(
+            ModelError, match=r"^x\.hef is damaged, no HEF, or compiled for a newer HailoRT than 4\.23\.0: fetch"
+        ),
+    ):
+        models.load(small_clip, "embed", asked)
+
+
+def test_a_text_hef_of_another_length_is_one_sentence(hailo, small_clip, tmp_path):
+    shorter = checkpoints.clip(tmp_path / "clip32", **SMALL, max_position_embeddings=32)
+    asked = HailoRequest(
+        hailo_programmes.hef(tmp_path, small_clip.directory), hailo_programmes.hef(tmp_path, shorter, "text")
+    )
+    with pytest.raises(
+        ModelError, match=r"^text-HAILO10H\.hef is not the text tower of .*: it takes 1x32x64 .* texts are 1x77x64$"
+    ):
+        models.load(small_clip, "embed", RuntimeRequest("hailo", hailo=asked))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "sentence"),
+    [
+        ("[" * 100_000, UsageError, "^--text-embeddings: .*texts.json is not JSON: "),
+        ('{"entries": [{"text": "a", "embedding": [1%s]}]}' % ("0" * 400), ModelError, "of 'a' is not 512 numbers"),
+        ('{"entries": [{"text": "a", "embedding": [1e39%s]}]}' % (", 0" * 511), ModelError, "of 'a' is not 512 numb"),
+        ('{"entries": [{"text": "a", "embedding": [1, 2]}]}', ModelError, "of 'a' is not 512 numbers"),
+        ('{"entries": []}', UsageError, 'has no "entries" with a "text" and an "embedding" each$'),
+    ],
+    ids=["deep", "an integer beyond float", "beyond float32", "short", "empty"],
+)
+def test_a_file_of_texts_that_cannot_be_read_is_one_sentence(tmp_path, content, error, sentence):
+    (tmp_path / "texts.json").write_text(content)
+    with pytest.raises(error, match=sentence):
+        Precomputed(tmp_path / "texts.json", 512)
 
 
 @pytest.mark.parametrize(
@@ -229,16 +274,17 @@ def test_the_batch_for_it_has_its_reason():
 def test_a_second_device_is_taken_by_its_number(hailo, small_clip, tmp_path, monkeypatch):
     monkeypatch.setenv("HAILO_DOUBLE_DEVICES", "0000:01:00.0=HAILO8,0000:02:00.0=HAILO10H")
     asked = HailoRequest(hailo_programmes.hef(tmp_path, small_clip.directory))
-    info = models.load(small_clip, "embed", RuntimeRequest("hailo:1", hailo=asked)).info
-    assert info.choices["device"].reason.endswith("HAILO10H at 0000:02:00.0, firmware 5.2.0")
+    predictor = models.load(small_clip, "embed", RuntimeRequest("hailo:1", hailo=asked))
+    assert predictor.info.choices["device"].reason.endswith("HAILO10H at 0000:02:00.0, firmware 5.2.0")
     with pytest.raises(DeviceError, match="one process holds one Hailo device"):
         device.held(0)
 
 
 def test_everything_is_let_go_of_in_order(hailo, small_clip, tmp_path, monkeypatch):
     monkeypatch.setenv("HAILO_DOUBLE_LOG", str(tmp_path / "log"))
-    on_hailo(small_clip, "classify", tmp_path, "hef")
+    predictor = on_hailo(small_clip, "classify", tmp_path, "hef")
     device.release()
+    assert predictor is not None
     assert [(one["event"], one.get("kind")) for one in hailo_programmes.events(tmp_path / "log")] == [
         *(("open", None), ("configure", "image"), ("configure", "text")),
         *(("unconfigure", "text"), ("unconfigure", "image"), ("release", None)),

@@ -47,7 +47,7 @@ def doctor(
     hef: Annotated[
         Path | None,
         typer.Option(
-            "--hef", metavar="FILE.hef", help="Also try this file on the Hailo device; exit 1 if it does not fit."
+            "--hef", metavar="FILE.hef", help="Also try this file on the Hailo devices; exit 1 if it fits none."
         ),
     ] = None,
 ) -> None:

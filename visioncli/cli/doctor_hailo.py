@@ -1,7 +1,8 @@
-"""What `visioncli doctor` says of Hailo accelerators, and whether a HEF fits the one that is here."""
+"""What `visioncli doctor` says of Hailo accelerators, and which of them a HEF fits."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from visioncli.cli.findings import Finding
@@ -30,7 +31,7 @@ def hailo() -> list[Finding]:
 
 
 def hef_findings(path: Path) -> list[Finding]:
-    """Return what the file takes and gives, and whether the device takes it."""
+    """Return what the file takes and gives, and whether each device takes it; one that does is enough."""
     from visioncli.models.hailo.device import by, layout
 
     if not path.is_file():
@@ -43,19 +44,33 @@ def hef_findings(path: Path) -> list[Finding]:
         Finding(TRIED, "file", str(path)),
         Finding(TRIED, "input", f"{shapes.input_name} {by(shapes.input_shape)}"),
         Finding(TRIED, "output", f"{shapes.output_name} {by(shapes.output_shape)}"),
-        _fits(path),
+        *_fits(path),
     ]
 
 
-def _fits(path: Path) -> Finding:
+def _fits(path: Path) -> list[Finding]:
+    from visioncli.models.hailo.device import found
+
+    try:
+        count = len(found())
+    except VisioncliError:
+        count = 0  # opening says why
+    tried = [_fit(path, number) for number in range(max(1, count))]
+    if any(finding.lack is None for finding in tried):
+        tried = [replace(one, value=one.value or f"no, {one.lack}", lack=None) for one in tried]
+    return tried if count > 1 else [replace(tried[0], name="fits")]
+
+
+def _fit(path: Path, number: int) -> Finding:
     from visioncli.models.hailo.device import held, release
     from visioncli.models.hailo.programme import Programme
 
+    name = f"fits hailo:{number}"
     try:
-        device = held()
+        device = held(number)
         Programme(device, path, "UINT8", 1, 1000).ready()
-        return Finding(TRIED, "fits", f"yes, {device.device}")
+        return Finding(TRIED, name, f"yes, {device.device}")
     except VisioncliError as error:
-        return Finding(TRIED, "fits", None, str(error))
+        return Finding(TRIED, name, None, str(error))
     finally:
         release()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli import engines
+from visioncli.errors import DeviceError
 from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.listings import Listed
 from visioncli.jobs.parts import Shard, Table, Tally, output_schema, write_parts
@@ -53,10 +55,11 @@ class Work:
         tally = self._tally(directory)
         reported = 0.0
         yield self._progress(tally, begun_with)
-        for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
-            if time.monotonic() - reported > _REPORT_EVERY_S:
-                reported = time.monotonic()
-                yield self._progress(tally, begun_with)
+        with _kept():
+            for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
+                if time.monotonic() - reported > _REPORT_EVERY_S:
+                    reported = time.monotonic()
+                    yield self._progress(tally, begun_with)
         if directory.gaps(self.snapshot.rows):
             stop.check()
         yield self._progress(tally, begun_with)
@@ -128,6 +131,15 @@ class Work:
             changes=total.changes() if updated else None,
             choices=choices(self.predictor.info),
         )
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Say of a device that failed what becomes of the run: only here is there anything to go on from."""
+    try:
+        yield
+    except DeviceError as error:
+        raise DeviceError(f"{error}; finished parts are kept, the same command goes on from here") from error
 
 
 def _counted(directory: RunDirectory, previous: Previous | None) -> Count:

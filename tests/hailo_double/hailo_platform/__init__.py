@@ -2,14 +2,16 @@
 
 There is no simulator of HailoRT. This one checks what the real one checks (names, shapes, dtypes, contiguity), works on
 one frame after the other on a thread of its own, calls back from there, raises the same classes with the same
-texts, and shuts a pipeline down when one of its jobs fails. A "HEF" is a small JSON:
+texts (and, where the real one forgets to convert them, numbers), and shuts a pipeline down when one of its jobs fails.
+A "HEF" is a small JSON:
 
-    {"kind": "image" | "text", "checkpoint": DIR, "architecture": "HAILO10H"}
+    {"kind": "image" | "text", "checkpoint": DIR, "architecture": "HAILO10H", "is_whole": true}
 
 Knobs, by environment variables, all named HAILO_DOUBLE_...:
 
     DEVICES     addresses and chips, `0000:01:00.0=HAILO10H,...`; empty for none
-    FAULT       busy, driver or no_driver
+    VERSION     of HailoRT; before 4.20 some failures have other names
+    FAULT       busy, driver, no_driver or streams
     POISON      `r,g,b`: frames whose first pixel is this fail
     VANISH      number of the frame at which the device goes
     STALL       number of the frame that never ends
@@ -26,7 +28,7 @@ import os
 import queue
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import prod
 from pathlib import Path
@@ -35,41 +37,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from hailo_platform.networks import network
+from hailo_platform.pyhailort import _pyhailort
+from hailo_platform.pyhailort.pyhailort import ExceptionWrapper, HailoRTException
 
-__version__ = "5.2.0"
-QUEUE = 8  # frames that may wait in one pipeline
-
-
-class HailoRTException(Exception):
-    pass
-
-
-class HailoRTTimeout(HailoRTException):
-    pass
-
-
-class HailoRTInvalidHEFException(HailoRTException):
-    pass
-
-
-class HailoRTHEFNotCompatibleWithDevice(HailoRTException):
-    pass
-
-
-class HailoRTInvalidOperationException(HailoRTException):
-    pass
-
-
-class HailoRTNotFoundException(HailoRTException):
-    pass
-
-
-class HailoRTStreamAborted(HailoRTException):
-    pass
-
-
-class HailoRTDriverOperationFailedException(HailoRTException):
-    pass
+__version__ = _pyhailort.__version__
+QUEUED = 4  # batches that may wait in one pipeline: HailoRT's own scale, before it took 32
 
 
 class FormatType(Enum):
@@ -83,14 +55,16 @@ class HailoSchedulingAlgorithm(Enum):
     ROUND_ROBIN = 1
 
 
-def _status(number, name):
-    return HailoRTException(f"libhailort failed with error: {number} ({name})")
+def _number(status):
+    """As the extension raises it."""
+    return _pyhailort.HailoRTStatusException(str(status))
 
 
-def _gone():
-    return HailoRTDriverOperationFailedException(
-        "Failure in hailort driver ioctl. run 'dmesg | grep hailo' for more information"
-    )
+_said = ExceptionWrapper.create_exception_from_status  # as most of the Python around it does
+
+
+def _fault(name):
+    return os.environ.get("HAILO_DOUBLE_FAULT") == name
 
 
 class _Machine:
@@ -119,14 +93,16 @@ class _Machine:
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
     def one_frame(self):
-        """Count a frame; raise where the device goes at this one, wait for ever where it stalls."""
+        """Count a frame; let the device go at this one, wait for ever where it stalls."""
         with self.lock:
             self.frames += 1
-            self.is_gone |= self.frames == int(os.environ.get("HAILO_DOUBLE_VANISH", 0))
-        if self.frames == int(os.environ.get("HAILO_DOUBLE_STALL", 0)):
+            number = self.frames
+        if number == int(os.environ.get("HAILO_DOUBLE_VANISH", 0)):
+            self.is_gone = True
+            for device in self.open:
+                device.is_dead = True  # and stays so, even when it is plugged in again
+        if number == int(os.environ.get("HAILO_DOUBLE_STALL", 0)):
             threading.Event().wait()
-        if self.is_gone:
-            raise _gone()
 
     def ended(self, count):
         with self.lock:
@@ -139,15 +115,15 @@ _MACHINE = _Machine()
 class Device:
     @classmethod
     def scan(cls):
-        if os.environ.get("HAILO_DOUBLE_FAULT") == "no_driver":
-            raise _status(64, "HAILO_DRIVER_NOT_INSTALLED")
+        if _fault("no_driver"):
+            raise _number(64)
         return list(_MACHINE.devices)
 
     def __init__(self, device_id):
         if device_id not in _MACHINE.devices:
-            raise HailoRTNotFoundException("Item not found. See hailort.log for more information")
-        if os.environ.get("HAILO_DOUBLE_FAULT") == "driver":
-            raise _status(76, "HAILO_INVALID_DRIVER_VERSION")
+            raise _number(61)
+        if _fault("driver"):
+            raise _number(76)
         known = {"device_architecture": _MACHINE.devices[device_id], "serial_number": "HLDDLBB000000001"}
         identity = SimpleNamespace(**known, firmware_version="5.2.0 (release,app,extended context switch buffer)")
         self.control = SimpleNamespace(identify=lambda: identity)
@@ -164,10 +140,16 @@ class HEF:
             self.content = json.loads(Path(hef_source).read_text())
             self.checkpoint, self.kind = Path(self.content["checkpoint"]), self.content["kind"]
         except (OSError, ValueError, KeyError):
-            raise HailoRTInvalidHEFException("Invalid HEF. See hailort.log for more information") from None
+            raise _said(
+                26 if __version__.startswith("4.") else 92
+            ) from None  # of 5: its first bytes are another file's
+        if not self.content.get("is_whole", True):
+            raise _said(91)
         self.network = network(self.checkpoint, self.kind)
 
     def get_input_vstream_infos(self):
+        if _fault("streams"):
+            raise _number(8)
         return [SimpleNamespace(name=f"{self.kind}/input_layer1", shape=self.network.input_shape)]
 
     def get_output_vstream_infos(self):
@@ -177,6 +159,7 @@ class HEF:
 @dataclass
 class _Params:
     device_count: int = 1
+    device_ids: list = field(default_factory=list)
     scheduling_algorithm: HailoSchedulingAlgorithm = HailoSchedulingAlgorithm.NONE
     group_id: str = "UNIQUE"
     multi_process_service: bool = False
@@ -188,11 +171,16 @@ class VDevice:
         return _Params()
 
     def __init__(self, params=None, *, device_ids=None):
-        self._params, ids = params or _Params(), device_ids or list(_MACHINE.devices)[:1]
+        params = params or _Params()
+        if device_ids:
+            if params.device_ids:
+                raise _said(6)
+            params = _Params(device_ids=device_ids)  # the parameters are forgotten, in HailoRT's extension, too
+        self._params, ids = params, params.device_ids or list(_MACHINE.devices)[:1]
         is_shared = all(one._params.group_id == self._params.group_id != "UNIQUE" for one in _MACHINE.open)
-        if os.environ.get("HAILO_DOUBLE_FAULT") == "busy" or not ids or not is_shared:
-            raise _status(74, "HAILO_OUT_OF_PHYSICAL_DEVICES")
-        self.architecture = _MACHINE.devices[ids[0]]
+        if _fault("busy") or not ids or not is_shared or not all(one in _MACHINE.devices for one in ids):
+            raise _said(74)
+        self.architecture, self.is_dead = _MACHINE.devices[ids[0]], False
         _MACHINE.open.append(self)
         _MACHINE.log(
             "open", device=ids[0], group=self._params.group_id, scheduler=self._params.scheduling_algorithm.name
@@ -238,13 +226,12 @@ class InferModel:
         self.batch_size = batch_size
 
     def configure(self):
-        if _MACHINE.is_gone:
-            raise _gone()
+        if self._vdevice.is_dead:
+            raise _said(36)
         if self.hef.content.get("architecture", self._vdevice.architecture) != self._vdevice.architecture:
-            message = "HEF file is not compatible with device. See hailort.log for more information"
-            raise HailoRTHEFNotCompatibleWithDevice(message)
+            raise _said(93)
         if self._vdevice not in _MACHINE.open or self._vdevice._params.scheduling_algorithm.name != "ROUND_ROBIN":
-            raise HailoRTInvalidOperationException("Invalid operation. See hailort.log for more information")
+            raise _said(6)
         _MACHINE.log("configure", kind=self.hef.kind, batch_size=self.batch_size)
         return ConfiguredInferModel(self)
 
@@ -253,7 +240,7 @@ def _named(streams, name):
     if name == "" and len(streams) == 1:
         return next(iter(streams.values()))
     if name not in streams:
-        raise HailoRTNotFoundException("Item not found. See hailort.log for more information")
+        raise _said(61)
     return streams[name]
 
 
@@ -266,7 +253,7 @@ class _Bound:
             raise HailoRTException("Buffer must be C_CONTIGUOUS")
         expected = prod(self._stream.shape) * np.dtype(self._stream.format_type.value).itemsize
         if buffer.nbytes != expected or buffer.dtype != self._stream.format_type.value:
-            raise HailoRTInvalidOperationException("Invalid operation. See hailort.log for more information")
+            raise _said(6)
         if list(buffer.shape) != self._stream.shape:
             raise HailoRTException(f"a buffer of {buffer.shape} for {self._stream.shape}")
         self._buffer = buffer
@@ -296,42 +283,47 @@ class _Job:
 
     def wait(self, timeout_ms):
         if not self.is_done.wait(timeout_ms / 1000):
-            raise HailoRTTimeout("Received a timeout - hailort has failed because a timeout had occurred")
+            raise _said(4)
 
 
 class ConfiguredInferModel:
     def __init__(self, model):
         self._model, self._waiting, self._is_shut = model, queue.SimpleQueue(), False
-        self._room = threading.Semaphore(QUEUE)
+        self._room = threading.Semaphore(self.get_async_queue_size())
         threading.Thread(target=self._work, daemon=True, name="hailort-double").start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
+        self.shutdown()
         self._waiting.put(None)
         _MACHINE.log("unconfigure", kind=self._model.hef.kind)
+
+    def shutdown(self):
+        """What is on its way is aborted."""
+        self._is_shut = True
 
     def create_bindings(self, input_buffers=None, output_buffers=None):
         return _Bindings(self._model, input_buffers, output_buffers)
 
     def get_async_queue_size(self):
-        return QUEUE
+        return QUEUED * self._model.batch_size
 
     def wait_for_async_ready(self, timeout_ms=1000, frames_count=1):
         for _ in range(frames_count):
             if not self._room.acquire(timeout=timeout_ms / 1000):
-                raise HailoRTTimeout("Received a timeout - hailort has failed because a timeout had occurred")
+                raise _said(4)
         for _ in range(frames_count):
             self._room.release()
 
     def run_async(self, bindings, callback=None):
-        if self._is_shut or _MACHINE.is_gone:
-            raise HailoRTStreamAborted("Stream was aborted")
+        if self._is_shut or self._model._vdevice.is_dead:
+            raise _said(63)
         if len(bindings) > self._model.batch_size:
-            raise HailoRTInvalidOperationException("Invalid operation. See hailort.log for more information")
+            raise _said(6)
         if not all(self._room.acquire(blocking=False) for _ in bindings):
-            raise _status(82, "HAILO_QUEUE_IS_FULL")
+            raise _said(82)
         job = _Job()
         _MACHINE.begun(len(bindings))
         self._waiting.put((bindings, callback, job))
@@ -350,18 +342,17 @@ class ConfiguredInferModel:
             job.is_done.set()
 
     def _computed(self, bindings):
-        if self._is_shut:
-            return HailoRTStreamAborted("Stream was aborted")
-        try:
-            for one in bindings:
-                _MACHINE.one_frame()
-                time.sleep(float(os.environ.get("HAILO_DOUBLE_LATENCY_MS", 0)) / 1000)
-                given, gives = one.input().get_buffer(), one.output().get_buffer()
-                if self._model.hef.kind == "image" and _is_poison(given):
-                    return _status(15, "HAILO_INTERNAL_FAILURE")
-                gives[...] = self._model.hef.network.forward(given).reshape(gives.shape)
-        except HailoRTException as error:
-            return error
+        for one in bindings:
+            if self._is_shut:
+                return _said(63)
+            _MACHINE.one_frame()
+            if self._model._vdevice.is_dead:
+                return _said(36)
+            time.sleep(float(os.environ.get("HAILO_DOUBLE_LATENCY_MS", 0)) / 1000)
+            given, gives = one.input().get_buffer(), one.output().get_buffer()
+            if self._model.hef.kind == "image" and _is_poison(given):
+                return _said(8)
+            gives[...] = self._model.hef.network.forward(given).reshape(gives.shape)
         return None
 
 

@@ -89,7 +89,7 @@ def _text_frames(encoder: DualEncoder, checkpoint: Checkpoint, asked: HailoReque
     programme = Programme(device, path, "FLOAT32", 1, asked.timeout_ms)
     tokenizer = encoder.read_tokenizer()
     assert isinstance(tokenizer, TextRecipe)  # of each of ENCODERS
-    words = read_words(checkpoint, tokenizer.end, programme.layout, path, encoder.info.dimension)
+    words = read_words(checkpoint, tokenizer, programme.layout, path, encoder.info.dimension)
     return TextFrames(programme, words)
 
 

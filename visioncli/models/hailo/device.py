@@ -1,25 +1,28 @@
 """HailoRT's devices: which are here, and the one that this process holds.
 
-One virtual device a process, in the group that other processes may share; what was configured on it stays, and all of
-it is released in order when the process ends. Knows nothing of pictures or texts.
+One virtual device a process, in the group that other processes may share; what is configured on it stays as long as
+somebody has it, and all of it is released in order when the process ends. One that answers no more is opened again by
+whoever asks next. Knows nothing of pictures or texts.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import threading
+import weakref
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from visioncli.errors import DeviceError, ModelError
-from visioncli.models.hailo.errors import LATE, NO_DEVICE, NOT_INSTALLED, NOT_LOADABLE, explained
-from visioncli.models.hailo.protocol import InferModel, Library
+from visioncli.models.hailo.errors import LATE, NO_DEVICE, NOT_INSTALLED, NOT_LOADABLE, LostDevice, in_sentences
+from visioncli.models.hailo.protocol import InferModel, Library, VDevice
 
-GROUP = "SHARED"  # HailoRT's group id: processes that name the same one share the device
+GROUP = "SHARED"  # HailoRT's group id: processes that name the same one share the device, where it can be shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,8 @@ def library() -> Library:
 def found() -> list[Found]:
     """Return every device that is here, in HailoRT's order. Raises DeviceError."""
     module = library()
-    try:
+    with in_sentences(module):
         return [_identified(module, name) for name in module.Device.scan()]
-    except module.HailoRTException as error:
-        raise explained(error, version=module.__version__) from error
 
 
 def _identified(module: Library, name: str) -> Found:
@@ -79,11 +80,9 @@ def _identified(module: Library, name: str) -> Found:
 def layout(path: Path) -> Layout:
     """Return what a HEF takes and gives; needs no device. Raises DeviceError, ModelError."""
     module = library()
-    try:
+    with in_sentences(module, hef=path.name):
         hef = module.HEF(str(path))
         inputs, outputs = hef.get_input_vstream_infos(), hef.get_output_vstream_infos()
-    except module.HailoRTException as error:
-        raise explained(error, version=module.__version__, hef=path.name) from error
     return _one_of_each(path, inputs, outputs)
 
 
@@ -105,11 +104,18 @@ def by(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
+class Tenant(Protocol):
+    """Whoever has something configured on the device."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Held:
     """The virtual device of this process, open until `release`."""
 
     def __init__(self, number: int | None) -> None:
-        self.module = library()
+        self.number, self.module = number, library()
         here = found()
         if not here:
             raise DeviceError(NO_DEVICE.format(version=self.module.__version__))
@@ -118,61 +124,83 @@ class Held:
                 f"hailo:{number} was asked for, but the devices here are hailo:0 to hailo:{len(here) - 1}"
             )
         self.device = here[number or 0]
-        self._stack = ExitStack()
-        self._open([self.device.id] if number is not None else None)
+        self.is_lost = False  # set by whoever gets no answer
+        self._tenants: list[weakref.ref[Tenant]] = []  # in the order of their coming
+        self._device = self._opened()
 
-    def _open(self, ids: list[str] | None) -> None:
-        params = self.module.VDevice.create_params()
-        params.scheduling_algorithm = self.module.HailoSchedulingAlgorithm.ROUND_ROBIN
-        params.group_id = GROUP
-        try:
-            self._device = self.module.VDevice(params, device_ids=ids)
-        except self.module.HailoRTException as error:
-            raise self.explained(error) from error
-        self._stack.callback(self._device.release)
+    def _opened(self) -> VDevice:
+        with self.asking():
+            params = self.module.VDevice.create_params()
+            params.scheduling_algorithm = self.module.HailoSchedulingAlgorithm.ROUND_ROBIN
+            params.group_id = GROUP
+            if self.number is not None:
+                params.device_ids = [self.device.id]
+            return self.module.VDevice(params)
+
+    @property
+    def is_let(self) -> bool:
+        """Whether somebody has something of it."""
+        return bool(self._tenants)
+
+    def let_to(self, tenant: Tenant) -> None:
+        """Remember, as long as it lives, whom to close before the device is released; who came last goes first."""
+        self._tenants.append(weakref.ref(tenant, self._tenants.remove))
 
     def infer_model(self, path: Path) -> InferModel:
         """Raises ModelError for a file that is no HEF."""
-        try:
+        with self.asking(path):
             return self._device.create_infer_model(str(path))
-        except self.module.HailoRTException as error:
-            raise self.explained(error, path) from error
 
-    def at_the_end(self, close: Any) -> None:
-        """Call `close()` before the device is released; what came last goes first."""
-        self._stack.callback(close)
+    def asking(self, path: Path | None = None) -> AbstractContextManager[None]:
+        """What HailoRT raises within becomes a sentence: DeviceError, LostDevice, ModelError."""
+        return in_sentences(self.module, where=str(self.device), hef=path.name if path else "")
 
-    def explained(self, error: Exception, path: Path | None = None) -> Exception:
-        hef = path.name if path else ""
-        return explained(error, version=self.module.__version__, where=str(self.device), hef=hef)
-
-    def late(self, timeout_ms: int) -> DeviceError:
-        return DeviceError(LATE.format(where=self.device, timeout_ms=timeout_ms))
+    def late(self, timeout_ms: int) -> LostDevice:
+        return LostDevice(LATE.format(where=self.device, timeout_ms=timeout_ms))
 
     def release(self) -> None:
-        self._stack.close()
+        self.is_lost = True
+        with ExitStack() as stack:
+            stack.callback(self._release)
+            for reference in list(self._tenants):
+                tenant = reference()
+                if tenant is not None:
+                    stack.callback(tenant.close)
+
+    def _release(self) -> None:
+        with suppress(DeviceError), self.asking():  # of a device that is gone
+            self._device.release()
 
 
-_lock = threading.Lock()
-_held: dict[int | None, Held] = {}  # at most one
+_lock = threading.Lock()  # taken before any tenant's own
+_held: list[Held] = []  # at most one
 
 
 def held(number: int | None = None) -> Held:
-    """Return this process's device, opening it at the first call; `number` counts in the order of `found`.
+    """Return this process's device, opening it where it is not; `number` counts in the order of `found`.
 
-    Raises DeviceError: no device, held by others, versions that do not fit.
+    Another one takes its place when nobody has anything of it any more. Raises DeviceError: no device, held by others,
+    versions that do not fit.
     """
     with _lock:
+        if _held and (_held[0].is_lost or (_held[0].number != number and not _is_let(_held[0]))):
+            _held.pop().release()
         if not _held:
-            _held[number] = Held(number)
+            _held.append(Held(number))
             atexit.register(release)
-        if number not in _held:
+        if _held[0].number != number:
             raise DeviceError("one process holds one Hailo device; start another for another device")
-        return _held[number]
+        return _held[0]
+
+
+def _is_let(device: Held) -> bool:
+    if device.is_let:
+        gc.collect()  # a predictor that was let go may wait for the collector
+    return device.is_let
 
 
 def release() -> None:
     """Let go of the device, if it is held, after what is configured on it."""
     with _lock:
         while _held:
-            _held.popitem()[1].release()
+            _held.pop().release()

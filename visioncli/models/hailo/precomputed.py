@@ -61,7 +61,7 @@ def _content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--text-embeddings: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--text-embeddings: {path} is not JSON: {error}") from error
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries or not all(_is_entry(entry) for entry in entries):
@@ -76,8 +76,9 @@ def _is_entry(entry: Any) -> bool:
 
 def _vector(path: Path, entry: dict[str, Any], dimension: int) -> NDArray[np.float32]:
     try:
-        vector = np.array(entry["embedding"], np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+            vector = np.array(entry["embedding"], np.float32)
+    except (TypeError, ValueError, OverflowError):
         vector = np.zeros(0, np.float32)
     if vector.shape != (dimension,) or not np.isfinite(vector).all():
         raise ModelError(

@@ -5,12 +5,15 @@ imitates it. The same surface is in 4.x (Hailo-8, 8L) and 5.x (Hailo-10H, 15). S
 asynchronous inference tutorial.
 
 Only `HailoRTException` is at the package's top; its kinds (HailoRTTimeout, HailoRTHEFNotCompatibleWithDevice, ...) are
-told apart by their names, and those without a class of their own by the status in their text, `(HAILO_...)`.
+told apart by their names, and those without a class of their own by the status in their text, `(HAILO_...)`. What is
+marked "raw" raises the extension's HailoRTStatusException instead: no HailoRTException, its text the status's number.
+The package's own ExceptionWrapper makes the one of the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
@@ -33,10 +36,11 @@ class Device(Protocol):
 
 
 class DeviceClass(Protocol):
-    def __call__(self, device_id: str) -> Device: ...
+    def __call__(self, device_id: str) -> Device:
+        """Raw."""
 
     def scan(self) -> list[str]:
-        """PCIe addresses, 0000:01:00.0 say; none where there is no device."""
+        """PCIe addresses, 0000:01:00.0 say; none where there is no device. Raw."""
 
 
 class Stream(Protocol):
@@ -70,7 +74,8 @@ class CompletionInfo(Protocol):
 
 
 class Job(Protocol):
-    def wait(self, timeout_ms: int) -> None: ...
+    def wait(self, timeout_ms: int) -> None:
+        """Until its callback has returned. Raises HailoRTTimeout."""
 
 
 class Configured(Protocol):
@@ -78,7 +83,11 @@ class Configured(Protocol):
 
     def __enter__(self) -> Configured: ...
 
-    def __exit__(self, *error: Any) -> Any: ...
+    def __exit__(self, *error: Any) -> Any:
+        """Lets go of it: what is on its way is aborted."""
+
+    def shutdown(self) -> None:
+        """Aborts what is on its way; each job's callback is still called."""
 
     def create_bindings(self, input_buffers: dict[str, Any], output_buffers: dict[str, Any]) -> Bindings:
         """Buffers by stream name: C-contiguous, of the stream's shape and format."""
@@ -93,18 +102,20 @@ class Configured(Protocol):
 class VDeviceParams(Protocol):
     scheduling_algorithm: Any
     group_id: str
+    device_ids: list[str]
 
 
 class VDevice(Protocol):
-    """`VDevice(params, device_ids=None | [id, ...])`, one a process."""
+    """One a process. Its argument `device_ids` is not used: with it the extension forgets the parameters."""
 
     def create_infer_model(self, hef_source: str) -> InferModel: ...
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Raw."""
 
 
 class VDeviceClass(Protocol):
-    def __call__(self, params: VDeviceParams, *, device_ids: list[str] | None = None) -> VDevice: ...
+    def __call__(self, params: VDeviceParams) -> VDevice: ...
 
     def create_params(self) -> VDeviceParams: ...
 
@@ -117,15 +128,30 @@ class VStreamInfo(Protocol):
 class Hef(Protocol):
     """`HEF(path)`: needs the library, not a device."""
 
-    def get_input_vstream_infos(self) -> list[VStreamInfo]: ...
+    def get_input_vstream_infos(self) -> list[VStreamInfo]:
+        """Raw."""
 
-    def get_output_vstream_infos(self) -> list[VStreamInfo]: ...
+    def get_output_vstream_infos(self) -> list[VStreamInfo]:
+        """Raw."""
+
+
+class Inner(Protocol):
+    """The module `hailo_platform.pyhailort.pyhailort`."""
+
+    ExceptionWrapper: Callable[[], AbstractContextManager[Any]]
+
+
+class Package(Protocol):
+    """The package `hailo_platform.pyhailort`."""
+
+    pyhailort: Inner
 
 
 class Library(Protocol):
     """The module `hailo_platform`."""
 
     __version__: str
+    pyhailort: Package
     Device: DeviceClass
     VDevice: VDeviceClass
     HEF: Callable[[str], Hef]

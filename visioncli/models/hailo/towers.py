@@ -21,6 +21,7 @@ from visioncli.errors import DeviceError, ModelError, PredictError
 from visioncli.models.dual_encoder import Vector, checked
 from visioncli.models.hailo.device import Layout, by
 from visioncli.models.hailo.programme import Programme
+from visioncli.models.text import TextRecipe
 from visioncli.models.weights import tensor_files
 from visioncli.provenance import Checkpoint
 
@@ -95,7 +96,7 @@ class Words:
         return int(np.argmax(ids == self._end))
 
 
-def read_words(checkpoint: Checkpoint, end: int, layout: Layout, path: Path, dimension: int) -> Words:
+def read_words(checkpoint: Checkpoint, texts: TextRecipe, layout: Layout, path: Path, dimension: int) -> Words:
     """Read the table and the projection. Raises ModelError where they are not there or do not fit the HEF."""
     files = tensor_files(checkpoint)
     names = next((name for name in TABLES if name in files), None), next((n for n in PROJECTIONS if n in files), None)
@@ -106,13 +107,14 @@ def read_words(checkpoint: Checkpoint, end: int, layout: Layout, path: Path, dim
         )
     table, projection = _tensor(files[table_name], table_name), _tensor(files[projection_name], projection_name)
     projection = projection.T if PROJECTIONS[projection_name] else projection
-    width = layout.input_shape[-1]
-    if width != table.shape[1] or projection.shape != (width, dimension) or layout.output_shape != layout.input_shape:
+    width = table.shape[1]
+    shape = 1, texts.length, width
+    if layout.input_shape != shape or layout.output_shape != shape or projection.shape != (width, dimension):
         raise ModelError(
             f"{path.name} is not the text tower of {checkpoint.id}: it takes {by(layout.input_shape)} and gives "
-            f"{by(layout.output_shape)}, where the checkpoint's texts are {table.shape[1]} wide"
+            f"{by(layout.output_shape)}, where the checkpoint's texts are {by(shape)}"
         )
-    return Words(table, np.ascontiguousarray(projection), end)
+    return Words(table, np.ascontiguousarray(projection), texts.end)
 
 
 def _tensor(path: Path, name: str) -> NDArray[np.float32]:

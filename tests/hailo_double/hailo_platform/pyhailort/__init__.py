@@ -1,0 +1,1 @@
+"""As in the real package: the extension, and the Python around it."""
