@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from visioncli.errors import UsageError
 from visioncli.server import DIALECTS, NATIVE_PORTS
@@ -104,6 +105,13 @@ def test_keys_of_a_hailo_file_that_change_nothing_are_known(tmp_path: Path, on_h
     assert told(tmp_path, DOCUMENTED).idle(on_hailo) == sorted([*IDLE_ANYWHERE, *more])
 
 
+def test_a_key_without_a_value_says_nothing(tmp_path: Path) -> None:
+    keys = {section: dict.fromkeys(content) for section, content in yaml.safe_load(DOCUMENTED).items()}
+    found = told(tmp_path, yaml.safe_dump(keys))
+    assert found == Told({"api": ["hailo-clip"], "model_for": []}, {}, HailoOptions())
+    assert found.idle(on_hailo=True) == []
+
+
 def test_a_hailo_file_with_a_hef_asks_for_the_device(tmp_path: Path) -> None:
     text = "clip: {hef: a.hef, text_hef: b.hef, device: 1, batch_size: 2, device_timeout_ms: 900}"
     flags = {"api": ["hailo-clip"], "model_for": [], "device": "hailo", "hef": "a.hef", "text_hef": "b.hef"}
@@ -134,7 +142,8 @@ def test_texts_computed_before_are_asked_for_by_the_mode(
             "text_embedding.mode 'sometimes' is unknown; known: ondemand, precomputed",
         ),
         ("clip: {hef: a.hef}\ntext_embedding: {mode: precomputed}", "text_embedding.mode precomputed needs"),
-        ("clip: {device: first}", "invalid literal for int"),
+        ("clip: {device: first}", r"clip\.device: invalid literal for int"),
+        ("clip: {batch_size: [1]}", r"clip\.batch_size: int\(\) argument must be"),
     ],
 )
 def test_what_a_hailo_file_cannot_mean_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -143,7 +152,7 @@ def test_what_a_hailo_file_cannot_mean_is_one_sentence(tmp_path: Path, text: str
 
 
 def test_a_hailo_files_words_for_numbers_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--config .*serve\.yaml: invalid literal"):
+    with pytest.raises(UsageError, match=r"--config .*serve\.yaml: server\.port: invalid literal"):
         told(tmp_path, "server: {port: http}")
 
 

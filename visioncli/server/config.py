@@ -98,7 +98,7 @@ def _hailo(path: Path, content: Mapping[Any, Any]) -> Told:
     said = hailo_file.said_in(content)
     try:
         found = hailo_file.translated(said)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"--config {path}: {error}") from error
     return Told(found.flags, found.ports, found.options, frozenset(said))
 

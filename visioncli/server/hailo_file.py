@@ -53,15 +53,16 @@ def is_hailo_file(content: Mapping[Any, Any]) -> bool:
 
 
 def said_in(content: Mapping[Any, Any]) -> dict[tuple[str, str], Any]:
-    """Return every key of every section that is known."""
+    """Return every key of every section that is known, and has a value: without one it says nothing."""
     sections = {name: section for name in SECTIONS if isinstance(section := content.get(name), Mapping)}
-    return {(name, key): value for name, section in sections.items() for key, value in section.items()}
+    pairs = ((name, key, value) for name, section in sections.items() for key, value in section.items())
+    return {(name, key): value for name, key, value in pairs if value is not None}
 
 
 def translated(said: Said) -> Translated:
-    """What the file does not say stays open. Raises TypeError, ValueError for a value of another type."""
-    flags = {flag: as_flag(said[key]) for key, (flag, as_flag) in FLAGS.items() if said.get(key) is not None}
-    ports = {NAME: int(said["server", "port"])} if ("server", "port") in said else {}
+    """What the file does not say stays open. Raises ValueError for a value of another type."""
+    flags = {flag: _taken(said, key, as_flag) for key, (flag, as_flag) in FLAGS.items() if key in said}
+    ports = {NAME: _taken(said, ("server", "port"), int)} if ("server", "port") in said else {}
     model = said.get(("clip", "model"), HAILO_MODEL)  # the default: whatever answers where nothing is asked for
     named = [] if model == HAILO_MODEL else [f"{NAME}.{role}={model}" for role in ROLES[NAME]]
     return Translated({"api": [NAME], "model_for": named, **flags, **_device(said)}, ports, _options(said))
@@ -77,13 +78,20 @@ def idle(said: frozenset[tuple[str, str]], flags: Mapping[str, Any], on_hailo: b
 
 def _options(said: Said) -> HailoOptions:
     default = HailoOptions()
-    number = said.get(("clip", "device"))
     return HailoOptions(
-        bool(said.get(("clip", "apply_softmax"), False)),
-        float(said.get(("clip", "logit_scale"), default.logit_scale)),
-        None if number is None else int(number),
-        int(said.get(("clip", "batch_size"), default.frames)),
+        _taken(said, ("clip", "apply_softmax"), bool, default.apply_softmax),
+        _taken(said, ("clip", "logit_scale"), float, default.logit_scale),
+        _taken(said, ("clip", "device"), int, default.number),
+        _taken(said, ("clip", "batch_size"), int, default.frames),
     )
+
+
+def _taken(said: Said, key: tuple[str, str], kind: Callable[[Any], Any], default: Any = None) -> Any:
+    """Raises ValueError that names the key."""
+    try:
+        return kind(said[key]) if key in said else default
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{'.'.join(key)}: {error}") from error
 
 
 def _device(said: Said) -> dict[str, Any]:

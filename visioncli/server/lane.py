@@ -2,17 +2,20 @@
 
 An idle device starts at once; while pictures for it are still being decoded it waits for them, at most `max_wait_s`.
 A thread that hangs cannot be ended: it is left behind, its batch is given up, and another takes its place.
+A device that fails whatever it is given is not ready until a batch succeeds. Nobody may ask meanwhile, because whoever
+shares the load sends its requests elsewhere: so one input of the batch that failed is tried again now and then.
 
 Knows nothing of requests, event loops or models beyond `forward`.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from visioncli.batching import SafeForward
@@ -21,7 +24,11 @@ from visioncli.models import Predictor
 from visioncli.samples import Sample
 from visioncli.server.refusals import Stopping
 
-WOUND_S = 5.0  # how long readiness fails after a device thread died or hung, unless a batch succeeds before
+log = logging.getLogger("visioncli.server")
+
+# How long readiness fails after a device thread died or hung, unless a batch succeeds before: what it was given may be
+# to blame, and is not given again. After a device failed: how long until it is tried again.
+WOUND_S = 5.0
 
 Output = Any | VisioncliError  # what `forward` gave for one picture, or why it gave nothing
 
@@ -63,6 +70,7 @@ class Lane:
         self._forwards: dict[int, SafeForward] = {}  # by predictor
         self._closed = False
         self._wounded_at: float | None = None
+        self._trial: Item | None = None  # of the batch that the device failed on, until one succeeds
         self._running: list[Item] = []
         self._running_since: float | None = None
         self._thread = self._start()
@@ -70,7 +78,8 @@ class Lane:
     @property
     def is_ready(self) -> bool:
         wounded = self._wounded_at
-        return self._thread.is_alive() and (wounded is None or time.monotonic() - wounded > WOUND_S)
+        is_over = wounded is None or (self._trial is None and time.monotonic() - wounded > WOUND_S)
+        return self._thread.is_alive() and is_over
 
     def expect(self, count: int) -> None:
         """Announce items that will be put, or (negative) that will not or have been."""
@@ -88,8 +97,10 @@ class Lane:
             self._condition.notify_all()
 
     def forget(self, predictor: Predictor[Any, Any]) -> None:
-        """Let go of what is kept for a model that is unloaded."""
+        """Let go of what is kept for a model that is unloaded; whoever loads it again finds out how its device is."""
         self._forwards.pop(id(predictor), None)
+        if self._trial is not None and self._trial.predictor is predictor:
+            self._wounded_at = self._trial = None
 
     def close(self) -> None:
         """Refuse what waits; what runs is finished."""
@@ -103,18 +114,29 @@ class Lane:
         self._thread.join(timeout_s)
 
     def look_after(self) -> None:
-        """Replace a thread that died, or that has been in one forward pass for too long."""
+        """Replace a thread that died, or that has been in one forward pass for too long; try a device that failed."""
+        self._try_again()
         since = self._running_since
         hangs = since is not None and time.monotonic() - since > self._options.hang_after_s
         if self._closed or (self._thread.is_alive() and not hangs):
             return
         with self._condition:
-            self._wounded_at = time.monotonic()
+            self._wounded_at, self._trial = time.monotonic(), None
             lost, self._running, self._running_since = self._running, [], None
             self._forwards.clear()
             self._thread = self._start()
         what = "hangs" if hangs else "ended"
+        log.error("the thread of %s %s; it is started again", self._options.device, what)
         _give_up(lost, Stopping(f"the thread of {self._options.device} {what}; it is started again", 5))
+
+    def _try_again(self) -> None:
+        trial, wounded = self._trial, self._wounded_at
+        if trial is None or wounded is None or time.monotonic() - wounded <= WOUND_S:
+            return
+        with self._condition:
+            if not self._waiting and not self._running:  # else somebody asks
+                self._waiting.append(trial)
+                self._condition.notify_all()
 
     def _start(self) -> threading.Thread:
         thread = threading.Thread(target=self._run, name=f"visioncli-{self._options.device}", daemon=True)
@@ -122,15 +144,20 @@ class Lane:
         return thread
 
     def _run(self) -> None:
-        while batch := self._next():
-            started = time.monotonic()
-            outputs = self._answer(batch)
-            if threading.current_thread() is not self._thread:
-                return  # given up meanwhile: another thread has the device, and the batch has been refused
-            self._running_since, self._running = None, []
-            self._options.on_batch(self._options.device, len(batch), time.monotonic() - started)
-            for item, output in zip(batch, outputs, strict=True):
-                item.finish(item, output)
+        while self._served(self._next()):
+            pass  # without a batch in our hands: it would keep its model from being unloaded
+
+    def _served(self, batch: list[Item]) -> bool:
+        """Answer a batch; return whether to go on."""
+        started = time.monotonic()
+        outputs = self._answer(batch) if batch else []
+        if not batch or threading.current_thread() is not self._thread:
+            return False  # given up meanwhile: another thread has the device, and the batch has been refused
+        self._running_since, self._running = None, []
+        self._options.on_batch(self._options.device, len(batch), time.monotonic() - started)
+        for item, output in zip(batch, outputs, strict=True):
+            item.finish(item, output)
+        return True
 
     def _next(self) -> list[Item]:
         """Wait for items of one key, oldest first; none when the lane is closed or another thread has it."""
@@ -172,12 +199,27 @@ class Lane:
             outputs = iter(
                 self._forward_of(batch[0].predictor)([i.inputs for i in kept], kept[0].options) if kept else ()
             )
-            return [refused[id(item)] if id(item) in refused else next(outputs) for item in batch]
+            found = [refused[id(item)] if id(item) in refused else next(outputs) for item in batch]
         except DeviceError as error:
-            self._wounded_at = time.monotonic()
+            self._wound(batch[0], error)
             return [error] * len(batch)
         except Exception as error:  # noqa: BLE001  # a batch's boundary: the next one must be answered
             return [PredictError("device_failed", f"the model failed: {type(error).__name__}: {error}")] * len(batch)
+        if not all(isinstance(output, VisioncliError) for output in found):
+            self._heal()
+        return found
+
+    def _wound(self, item: Item, error: DeviceError) -> None:
+        if self._trial is None:  # once, not with every request until it is mended
+            log.error("%s is not ready: %s", self._options.device, error)
+            sample = replace(item.sample, image=None)  # the inputs are enough
+            self._trial = replace(item, sample=sample, finish=_unheard, is_dropped=_never)
+        self._wounded_at = time.monotonic()
+
+    def _heal(self) -> None:
+        if self._trial is not None:
+            log.info("%s answers again", self._options.device)
+        self._wounded_at = self._trial = None
 
     def _prepare(self, batch: Sequence[Item]) -> dict[int, VisioncliError]:
         """Ask the model for what each item's options need (the vectors of its labels); what that refuses, by item."""
@@ -185,9 +227,19 @@ class Lane:
         for item in batch:
             try:
                 item.predictor.prepare(item.options)
+            except DeviceError:  # of a text tower on the device: as bad as of a picture's
+                raise
             except VisioncliError as error:
                 refused[id(item)] = error
         return refused
+
+
+def _unheard(item: Item, output: Output) -> None:
+    """Nobody asked."""
+
+
+def _never() -> bool:
+    return False
 
 
 def _give_up(items: Sequence[Item], error: VisioncliError) -> None:

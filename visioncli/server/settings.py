@@ -5,14 +5,14 @@ Knows nothing of flags, files or models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visioncli.errors import UsageError
 from visioncli.io.decode import DecodeOptions
 from visioncli.io.fetch import FetchOptions
-from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo
+from visioncli.models.runtime import HailoRequest, is_hailo, refuse_half_a_hailo
 
 ROLES: dict[str, dict[str, str]] = {  # dialect -> role -> task
     "runpod": {"classify": "classify", "embed": "embed"},
@@ -46,6 +46,17 @@ FETCH_S = {"runpod": 30.0}  # the worker's own
 FETCH = 10.0  # seconds, as in the original handlers
 FETCHES = FetchOptions(guard=True, retries=0, max_bytes=32 * 10**6)  # nobody waits for a second try
 PIXELS = DecodeOptions(upright=False, alpha="drop", exact=True)  # the originals' plain convert("RGB")
+
+
+ON_HAILO = frozenset({"classify", "embed"})  # tasks
+
+
+def refuse_other_tasks(device: str, dialects: Iterable[str]) -> None:
+    """Raise UsageError where an API asks a Hailo accelerator for what no HEF answers."""
+    for dialect in dialects:
+        others = sorted(set(ROLES[dialect].values()) - ON_HAILO)
+        if is_hailo(device) and others:
+            raise UsageError(f"--device hailo can classify and embed; {dialect} needs {', '.join(others)} as well")
 
 
 @dataclass(frozen=True, slots=True)

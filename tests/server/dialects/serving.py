@@ -29,6 +29,7 @@ from visioncli.provenance import Checkpoint
 from visioncli.server import create_app
 from visioncli.server.service import Service
 from visioncli.server.settings import ROLES, ServeSettings
+from visioncli.server.shelf import Load
 
 ROOT = Path(visioncli.__file__).parents[1]
 DEMO = Checkpoint("demo", ROOT / "visioncli/models/demo/siglip", "files:demo")
@@ -56,7 +57,12 @@ def load_once(checkpoint: Checkpoint, request: RuntimeRequest) -> dict[str, Pred
 
 @contextmanager
 def serving(
-    dialect: str, settings: ServeSettings | None = None, *, start: bool = True, resolver: Resolver | None = None
+    dialect: str,
+    settings: ServeSettings | None = None,
+    *,
+    start: bool = True,
+    resolver: Resolver | None = None,
+    load: Load = load_once,
 ) -> Iterator[str]:
     """Yield the base URL. With `start` false the models are never loaded: a server that is not ready."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -65,7 +71,7 @@ def serving(
     begun: list[uvicorn.Server] = []
 
     async def run() -> None:
-        service = Service(settings, load_once, resolver)
+        service = Service(settings, load, resolver)
         if start:
             await service.start([dialect])
         server = uvicorn.Server(uvicorn.Config(create_app(dialect, service), log_level="warning", lifespan="off"))

@@ -15,7 +15,8 @@ Deviations from the original:
 - With cosines the document's Python example finds nothing above its threshold of 0.5 in most pictures: an empty
   `classifications`, as the original answers.
 - `top_k` that is no whole number from 0 and `threshold` that is no number are 400 with a sentence (there: 500).
-- A text of blanks is no text: 400 `Missing 'text' field`.
+- A text of blanks is no text: 400 `Missing 'text' field`. One that is not among those computed before: 400 with a
+  sentence.
 - `/health` is 503 with "status": "unhealthy" while nothing can be answered.
 - More than ten requests at once, and a server that is stopping: 503 with Retry-After. With keys configured (`Bearer`
   or `x-api-key`): 401. A body over the limit: 413. Another method: 405 as JSON.
@@ -214,6 +215,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 def _not_encoded(request: Request, error: PredictError) -> tuple[int, str]:
     if error.code == "preprocess_failed":  # too thin to be resized, say: the picture's fault
         return NO_IMAGE
+    if error.code == "text_unknown":  # to the file of texts that were computed before
+        return 400, str(error)
     return 500, "Failed to encode text" if request.url.path.endswith("/text") else "Failed to encode image"
 
 
