@@ -93,7 +93,11 @@ def test_a_device_that_goes_ends_the_run_and_the_same_command_goes_on(
     folder, out = small_pictures.folder(tmp_path / "in", range(60)), tmp_path / "out.parquet"
     asked = ["embed", folder, "--model", clip, "--device", "hailo", "--batch-size", "8", "-o", out]
     code, _, said = visioncli(*asked, "--hef", hef, VANISH=40)
-    assert (code, "answers no more" in said, "the same command goes on from there" in said) == (1, True, True), said
+    assert (code, "answers no more" in said, "finished parts are kept, the same command goes on from here" in said) == (
+        1,
+        True,
+        True,
+    ), said
     other = Path(hailo_programmes.hef(tmp_path, clip, architecture="HAILO10H"))
     other.write_text(other.read_text() + "\n")
     with hailo_programmes.plugged_in(monkeypatch):
@@ -102,6 +106,13 @@ def test_a_device_that_goes_ends_the_run_and_the_same_command_goes_on(
     code, _, said = visioncli(*asked, "--hef", hef)
     assert (code, bool(re.search(r"60 rows, ([1-9]|[123][0-9]) of them done before, 60 ok", said))) == (0, True), said
     np.testing.assert_allclose(embedded(out), vectors_of(clip, sorted(folder.iterdir())), rtol=0, atol=1e-4)
+
+
+def test_a_stream_has_nothing_to_go_on_from(clip: Path, hef: str, tmp_path: Path) -> None:
+    folder = small_pictures.folder(tmp_path / "in", range(8))
+    asked = ("embed", folder, "-m", clip, "--device", "hailo", "--hef", hef, "--batch-size", "4", "-o", "-")
+    code, _, said = visioncli(*asked, VANISH=6)
+    assert (code, "answers no more" in said, "goes on from" in said) == (1, True, False), said
 
 
 def here(*arguments: str | Path) -> tuple[int, str]:
@@ -126,6 +137,15 @@ def test_without_the_library_the_command_says_where_it_comes_from(
         ("embed . --device hailo -o x.parquet", "--device hailo needs --hef FILE.hef, the model's picture tower"),
         ("embed . --hef x.hef -o x.parquet", "--hef needs --device hailo"),
         ("embed . --device hailo --text-hef x.hef -o x.parquet", "--text-hef needs --device hailo with --hef FILE.hef"),
+        ("embed . --device-timeout-ms 9 -o x.parquet", "--device-timeout-ms needs --device hailo with --hef FILE.hef"),
+        (
+            "embed . --device hailo --hef a.hef --text-hef b.hef -o x.parquet",
+            "--text-hef is for texts, and there are none: give --text or --text-col",
+        ),
+        (
+            "embed . --device hailo --hef a.hef --text-embeddings b.json -o x.parquet",
+            "--text-embeddings is for texts, and there are none: give --text or --text-col",
+        ),
         ("detect . --prompts a --device hailo -o x.parquet", "--device hailo can classify and embed, not detect"),
         ("serve-compat --api hailo-clip --device hailo", "--device hailo needs --hef FILE.hef"),
         ("serve-compat --api hailo-clip --hef x.hef", "--hef needs --device hailo"),

@@ -143,6 +143,14 @@ def test_the_originals_time_out_is_the_last_to_be_asked(
         ((), "--api is needed: "),
         (("--api", "hailo"), "--api: unknown API 'hailo'"),
         (("--api", "runpod", "--keyfile", "k"), "--keyfile: a certificate is needed, too: --certfile FILE"),
+        (
+            ("--api", "hailo-clip", "--api", "vision-models", "--device", "hailo", "--hef", "x.hef"),
+            "--device hailo can classify and embed; vision-models needs depth, detect, segment as well",
+        ),
+        (
+            ("--api", "hailo-clip", "--device-timeout-ms", "100"),
+            "--device-timeout-ms needs --device hailo with --hef FILE.hef",
+        ),
         (("--api", "runpod", "--grace", "soon"), "--grace: 'soon' is no duration"),
         (("--api", "runpod", "--certfile", "/nowhere"), "--certfile, --keyfile: /nowhere cannot be read: "),
     ],

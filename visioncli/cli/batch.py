@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visioncli.cli.hailo_options import HailoFlags
+from visioncli.cli.hailo_options import HailoFlags, refuse_idle_texts
 from visioncli.cli.options import TASK_PANEL, flag, with_flags
 from visioncli.cli.run import Inputs, finish, make_job
 from visioncli.cli.values import items
@@ -102,4 +102,6 @@ def embed(
         raise UsageError("--text and --text-col exclude each other")
     column = "text" if text else text_col
     options = EmbedOptions(not no_normalize, image=not text, text_column=column, store=store, features=features)
-    finish(ctx, make_job("embed", options, inputs, flags, tuple(text or ()), text_col), flags)
+    job = make_job("embed", options, inputs, flags, tuple(text or ()), text_col)
+    refuse_idle_texts(flags.text_hef, flags.text_embeddings, column is not None, "give --text or --text-col")
+    finish(ctx, job, flags)

@@ -39,7 +39,8 @@ TextEmbeddings = Annotated[
     ),
 ]
 DeviceTimeout = Annotated[
-    int, flag("--device-timeout-ms", panel=PANEL, min=1, help="How long the device may take for a picture.")
+    int | None,
+    flag("--device-timeout-ms", panel=PANEL, min=1, help="How long the device may take for a picture. (default: 5000)"),
 ]
 
 
@@ -50,21 +51,29 @@ class HailoFlags(SharedFlags):
     hef: Hef = None
     text_hef: TextHef = None
     text_embeddings: TextEmbeddings = None
-    device_timeout_ms: DeviceTimeout = 5000
+    device_timeout_ms: DeviceTimeout = None
 
 
 def requested(
-    hef: str | None, text_hef: str | None, text_embeddings: str | None, timeout_ms: int, frames: int = 1
+    hef: str | None, text_hef: str | None, text_embeddings: str | None, timeout_ms: int | None, frames: int = 1
 ) -> HailoRequest | None:
     """Return what the flags ask of the device, None where they ask nothing. Raises UsageError."""
-    from visioncli.models.runtime import HailoRequest
+    from visioncli.models.runtime import DEVICE_TIMEOUT_MS, HailoRequest
 
     if hef is None:
-        for name, value in (("--text-hef", text_hef), ("--text-embeddings", text_embeddings)):
+        others = {"--text-hef": text_hef, "--text-embeddings": text_embeddings, "--device-timeout-ms": timeout_ms}
+        for name, value in others.items():
             if value is not None:
                 raise UsageError(f"{name} needs --device hailo with --hef FILE.hef")
         return None
-    return HailoRequest(hef, text_hef, text_embeddings, timeout_ms, frames)
+    return HailoRequest(hef, text_hef, text_embeddings, timeout_ms or DEVICE_TIMEOUT_MS, frames)
+
+
+def refuse_idle_texts(text_hef: str | None, text_embeddings: str | None, has_texts: bool, giving: str) -> None:
+    """Raise UsageError for a text tower that nothing is asked of; `giving` says how texts are given."""
+    for name, value in (("--text-hef", text_hef), ("--text-embeddings", text_embeddings)):
+        if value is not None and not has_texts:
+            raise UsageError(f"{name} is for texts, and there are none: {giving}")
 
 
 def hailo_of(flags: SharedFlags, task: str) -> HailoRequest | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, requested
+from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, refuse_idle_texts, requested
 from visioncli.cli.options import Dtype, flag, with_flags
 from visioncli.cli.run import Inputs
 from visioncli.cli.values import auto_or_count, items
@@ -63,7 +63,7 @@ class ParityFlags:
     hef: Hef = None
     text_hef: TextHef = None
     text_embeddings: TextEmbeddings = None
-    device_timeout_ms: DeviceTimeout = 5000
+    device_timeout_ms: DeviceTimeout = None
     summary: Annotated[
         str | None, flag("--summary", panel=_SAY, metavar="FILE.json", help="Write the comparison as JSON.")
     ] = None
@@ -133,6 +133,7 @@ def _loads(flags: ParityFlags, sides: tuple[tuple[str, str], ...], rows: int) ->
     from visioncli.models.runtime import RuntimeRequest, is_hailo, refuse_half_a_hailo
 
     files = requested(flags.hef, flags.text_hef, flags.text_embeddings, flags.device_timeout_ms)
+    refuse_idle_texts(flags.text_hef, flags.text_embeddings, bool(flags.labels), "give --labels")
     devices = [device for device, _ in sides]
     refuse_half_a_hailo(next(filter(is_hailo, devices), devices[0]), files)
     task = "classify" if flags.labels else "embed"

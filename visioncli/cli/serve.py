@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("visioncli")
 
 _FILES = ("hef", "text_hef", "text_embeddings")
+_OF_HAILO = (*_FILES, "device_timeout_ms")
 _CHANGE_ANSWERS = frozenset({"model", "model_for", "dtype", "fidelity", "upright", "alpha", *_FILES})
 
 
@@ -60,8 +61,9 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
     from visioncli.io.decode import DecodeOptions
     from visioncli.io.fetch import FetchOptions
     from visioncli.server import config
-    from visioncli.server.settings import BODY, ServeSettings
+    from visioncli.server.settings import BODY, ServeSettings, refuse_other_tasks
 
+    refuse_other_tasks(flags.device, dialects)
     max_bytes = amount(flags.max_bytes, "--max-bytes")
     deadline_s = config.deadline_s(dialects, os.environ) if _is_unsaid(ctx, "request_timeout") else None
     in_base64 = max_bytes * 4 // 3 + 2**20  # a body with one such picture and room for what is around it
@@ -110,7 +112,7 @@ def _hailo_files(ctx: typer.Context, flags: ServeFlags, said: Told) -> HailoRequ
     from visioncli.cli.hailo_options import requested
     from visioncli.models.runtime import is_hailo
 
-    by_hand = [name for name in _FILES if _source(ctx, name) not in ("DEFAULT", "DEFAULT_MAP")]
+    by_hand = [name for name in _OF_HAILO if _source(ctx, name) not in ("DEFAULT", "DEFAULT_MAP")]
     if not is_hailo(flags.device) and not by_hand:
         return None  # the file alone speaks of that device
     texts = flags.text_hef, flags.text_embeddings

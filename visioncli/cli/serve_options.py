@@ -156,7 +156,7 @@ class ServeFlags:
     hef: Hef = None
     text_hef: TextHef = None
     text_embeddings: TextEmbeddings = None
-    device_timeout_ms: DeviceTimeout = 5000
+    device_timeout_ms: DeviceTimeout = None
 
     max_batch: Annotated[
         int | None, flag("--max-batch", panel=_LOAD, min=1, help="Pictures in a forward pass. (default: by device)")
