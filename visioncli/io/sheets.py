@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
 from visioncli.io import json_types
-from visioncli.io.rows import shown
+from visioncli.samples import display
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ def opened(path: bytes) -> Iterator[BinaryIO]:
         with gzip.open(path) if path.lower().endswith(b".gz") else open(path, "rb") as file:
             yield cast(BinaryIO, file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(f"{shown(path)}: the gzip data are damaged ({error})") from error
+        raise UsageError(f"{display(path)}: the gzip data are damaged ({error})") from error
     except OSError as error:
-        raise UsageError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{display(path)} cannot be read: {error.strerror or error}") from error
 
 
 def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:

@@ -36,7 +36,7 @@ class SideFolder:
 
     def __init__(self, root: Path, relative_to: Path, salt: str, *, flat: bool = False) -> None:
         self.root, self._salt, self._flat = root, salt, flat
-        self._prefix = PurePosixPath(display(os.fsencode(os.path.relpath(root, relative_to))) or ".")
+        self._prefix = PurePosixPath(display(os.fsencode(os.path.relpath(root, relative_to))))
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._known: set[Path] = set()  # folders that are there
         self._changed: set[Path] = set()  # folders whose entries are not durable yet

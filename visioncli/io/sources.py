@@ -16,9 +16,10 @@ from itertools import chain, groupby
 from typing import Any, BinaryIO, cast
 
 from visioncli.errors import UsageError
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, shown, stamp, stretches
+from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp, stretches
 from visioncli.io.sheets import opened
 from visioncli.io.walk import Skipped, glob, is_glob, is_image_name, split_glob, walk
+from visioncli.samples import display
 
 SOURCES = {  # kind of INPUT -> function (Input, ListingOptions) -> Source; UsageError for one that matches nothing
     "folder": "visioncli.io.sources:read_folder",
@@ -67,7 +68,7 @@ def _expanded(name: bytes) -> Iterator[tuple[str, bytes]]:
         base, pattern = split_glob(name)
         matches = glob(base, pattern, Skipped(), wanted=lambda found: True)
         if not (found := [base + match for match in matches]):
-            raise UsageError(f"{shown(name)} matches nothing")
+            raise UsageError(f"{display(name)} matches nothing")
         yield from ((inner, match) for match in found)
     else:
         yield kind, name
@@ -84,26 +85,26 @@ def _kind(name: bytes) -> str:
         return _kind_by_suffix(name)
     if is_glob(name):
         return "glob"
-    raise UsageError(f"{shown(name)!r} matches nothing: there is no such file or folder")
+    raise UsageError(f"{display(name)!r} matches nothing: there is no such file or folder")
 
 
 def _kind_by_scheme(scheme: str, name: bytes) -> str:
     if scheme in ("http", "https"):
         return "url"
     if scheme in _LATER:
-        raise UsageError(f"{shown(name)}: {scheme}:// is not supported yet; known: http://, https:// and paths")
-    raise UsageError(f"{shown(name)}: unknown scheme {scheme}://; known: http://, https:// and paths")
+        raise UsageError(f"{display(name)}: {scheme}:// is not supported yet; known: http://, https:// and paths")
+    raise UsageError(f"{display(name)}: unknown scheme {scheme}://; known: http://, https:// and paths")
 
 
 def _kind_by_suffix(name: bytes) -> str:
     """Return the kind of a file; one of no known suffix counts as a picture, its bytes will tell."""
     lower = name.lower()
     if lower.endswith(_COMPRESSED_TAR):
-        raise UsageError(f"{shown(name)}: a compressed tar has no place to start reading at; unpack it to .tar first")
+        raise UsageError(f"{display(name)}: a compressed tar has no place to start reading at; unpack it to .tar first")
     suffix = os.path.splitext(lower.removesuffix(b".gz"))[1]
     kind = _SUFFIXES.get(suffix, "file")
     if lower.endswith(b".gz") and kind == "parquet":
-        raise UsageError(f"{shown(name)}: a gzipped Parquet file cannot be read; unpack it first")
+        raise UsageError(f"{display(name)}: a gzipped Parquet file cannot be read; unpack it first")
     return kind
 
 
@@ -244,7 +245,7 @@ def read_tar(given: Input, options: ListingOptions) -> Source:
 def tar_members(path: bytes) -> dict[bytes, bytes]:
     """Return the uri of each image in a tar, by its name; nothing when it cannot be read."""
     try:
-        return {name: b"tar:%d:%d:%s" % (at, size, path) for name, at, size in _members(path, shown(path), Skipped())}
+        return {name: b"tar:%d:%d:%s" % (at, size, path) for name, at, size in _members(path, display(path), Skipped())}
     except UsageError:
         return {}
 
