@@ -9,7 +9,8 @@ Bounded in rows and bytes everywhere. Knows nothing of tables, run directories o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
@@ -59,15 +60,18 @@ def answer(
     save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
-) -> Iterator[Answer[ResultT] | Failure | Kept]:
+) -> Generator[Answer[ResultT] | Failure | Kept, None, None]:
     """Yield exactly one outcome per reference, in order; `Kept` only where `known` said so.
 
     `known(ref, None)` is asked before anything is read, `known(ref, sha256)` before anything is decoded; it is called
     from several threads. When `stop` is set, what is finished and next in order is yielded, and no more.
-    Raises RunError when no further row can be answered; what `refs` raises comes through.
+    Raises RunError when no further row can be answered; what `refs` raises comes through. Its threads end with it:
+    `close` it where it is left early.
     """
-    for burst in bursts(refs, predictor, options, settings, known=known, save=save, stop=stop, meter=meter):
-        yield from burst
+    together = bursts(refs, predictor, options, settings, known=known, save=save, stop=stop, meter=meter)
+    with closing(together):
+        for burst in together:
+            yield from burst
 
 
 def bursts(
@@ -80,7 +84,7 @@ def bursts(
     save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
-) -> Iterator[list[Answer[ResultT] | Failure | Kept]]:
+) -> Generator[list[Answer[ResultT] | Failure | Kept], None, None]:
     """`answer`, with the outcomes that are ready at the same time together."""
     flow = Flow(
         refs, predictor, options, settings or Settings(), known, save, stop or threading.Event(), meter or Meter()

@@ -185,6 +185,27 @@ def test_too_many_failures_stop_the_run_and_a_higher_rate_goes_on(photos: Path, 
     assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 50})
 
 
+def test_a_stopped_run_goes_on_by_the_same_command_as_long_as_its_own_rows_are_good(
+    photos: Path, tmp_path: Path
+) -> None:
+    names = [f"{photos}/{n:05d}.jpg" if n > 60 else "nowhere.jpg" for n in range(200)]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    job = embed(tmp_path / "out.parquet", tmp_path / "m.txt", max_error_rate=0.2)
+    with pytest.raises(ErrorRateError, match="61 of 100 rows failed"):
+        visioncli.run(job)
+    summary = visioncli.run(job)
+    assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 61})
+
+
+def test_a_run_that_failed_leaves_no_threads_even_while_its_error_is_held(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("".join(f"{photos}/nowhere.jpg\n" for _ in range(300)))
+    before = set(threading.enumerate())
+    for output in (f"{tmp_path}/out.parquet", "-"):
+        with pytest.raises(ErrorRateError) as held:
+            visioncli.run(replace(embed(tmp_path, tmp_path / "m.txt", max_error_rate=0.1), output=output))
+        assert set(threading.enumerate()) <= before, held
+
+
 def test_a_full_disk_is_exit_1_and_the_same_command_goes_on(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
     embedding = ["embed", photos, "-o", tmp_path / "out.parquet", "--model", "demo"]
     end = nursery.command(embedding, file_bytes=60_000).wait()  # 200 vectors of 128 floats are 100 kB

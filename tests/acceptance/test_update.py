@@ -152,6 +152,22 @@ def test_a_lasting_failure_takes_the_place_of_a_good_answer(photos: Path, tmp_pa
     assert (again.failed, again.new_failures, again.inferred) == ({"decode_truncated": 1}, 0, 0)
 
 
+def last_progress(output: Path, *inputs: Path | str, **more: Any) -> visioncli.Progress:
+    *_, last = visioncli.steps(a_job(output, *inputs, **more))
+    return last
+
+
+def test_progress_counts_failures_as_the_table_has_them(
+    server: misbehaving.Server, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "00003.jpg").write_bytes(small_pictures.jpeg(3)[:200])
+    inputs = [photos, server.url("/ok/1.jpg").decode()]
+    assert last_progress(tmp_path / "out.parquet", *inputs).failed == 1
+    server.busy_with.add("1.jpg")
+    again = last_progress(tmp_path / "out.parquet", *inputs, settings=NO_RETRIES)
+    assert (again.done, again.failed) == (13, 1)  # one failure that stands, and a good answer that stands for now
+
+
 def manifest(path: Path, rows: list[dict[str, str]]) -> Path:
     with open(path, "w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from visioncli.provenance import ModelInfo
-from visioncli.samples import Answer, Facts, Failure
+from visioncli.samples import Answer, Facts, Failure, legible
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
 
@@ -72,7 +72,8 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 def _row(outcome: Answer[Any] | Failure, task: Task[Any, Any], options: Any) -> dict[str, Any]:
     row = _facts(outcome.facts or Facts(version=outcome.ref.version))
     if isinstance(outcome, Failure):
-        return row | {"status": "error", "error_code": outcome.error.code, "error": str(outcome.error), "stale": False}
+        error = legible(str(outcome.error))  # one text that no table can hold would take its whole part with it
+        return row | {"status": "error", "error_code": outcome.error.code, "error": error, "stale": False}
     return row | {"status": "ok", "stale": False} | task.to_row(outcome.result, options)
 
 
@@ -81,7 +82,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
     return {
         "sha256": facts.sha256,
         "bytes": facts.bytes,
-        "version": facts.version,
+        "version": None if facts.version is None else legible(facts.version),
         "height": height,
         "width": width,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -53,10 +54,12 @@ class Work:
         tally = self._tally(directory)
         reported = 0.0
         yield self._progress(tally, begun_with)
-        for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
-            if time.monotonic() - reported > _REPORT_EVERY_S:
-                reported = time.monotonic()
-                yield self._progress(tally, begun_with)
+        make_worker = partial(self._worker, directory, stop, tally)
+        with closing(engines.local(make_worker, self._shards(directory))) as reports:  # before the lock is given back
+            for _ in reports:
+                if time.monotonic() - reported > _REPORT_EVERY_S:
+                    reported = time.monotonic()
+                    yield self._progress(tally, begun_with)
         if directory.gaps(self.snapshot.rows):
             stop.check()
         yield self._progress(tally, begun_with)
@@ -72,7 +75,7 @@ class Work:
         return [Shard(first, end) for first, end in directory.gaps(self.snapshot.rows)]
 
     def _progress(self, tally: Tally, begun_with: int) -> Progress:
-        return Progress(tally.rows, self.snapshot.rows, tally.failed.total(), begun_with)
+        return Progress(tally.done, self.snapshot.rows, tally.failed, begun_with)
 
     @cached_property
     def _table(self) -> Table:
@@ -107,13 +110,14 @@ class Work:
             outcomes = answer(
                 refs, self.predictor, self.options, job.settings, known=known, save=save, stop=stop, meter=self.meter
             )
-            return write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
+            with closing(outcomes):  # an error holds on to it, and with it to its threads
+                yield from write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
 
         return work
 
     def _tally(self, directory: RunDirectory) -> Tally:
         total = _counted(directory, None)
-        return Tally(total.ok, total.failed)
+        return Tally(total.ok + total.failed.total(), total.failed.total())
 
     def _summary(self, directory: RunDirectory, begun_with: int, seconds: float) -> Summary:
         total = _counted(directory, self.previous)
