@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -235,6 +236,27 @@ def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
     for inputs in (["nowhere"], [tmp_path / "m.csv"], []):
         assert prompt("embed", *inputs, "-o", tmp_path / "out.parquet", "--model", "demo").code == 2
     assert os.listdir(tmp_path) == ["m.csv"]
+
+
+@pytest.mark.parametrize("change", ["later", "another"])
+def test_a_run_does_not_go_on_after_a_manifest_behind_a_glob_changed(photos: Path, tmp_path: Path, change: str) -> None:
+    (tmp_path / "1.txt").write_text("".join(f"{photos}/{n:05d}.jpg\n" for n in range(20)))
+    job = embed(tmp_path / "out.parquet", tmp_path / "*.txt", part_rows=1)
+    work = visioncli.steps(job)
+    next(work)
+    work.close()
+    (tmp_path / ("1.txt" if change == "later" else "2.txt")).write_text(f"{photos}/00000.jpg\n")
+    with pytest.raises(UsageError, match=r"other settings \(rows.manifests was .*--no-resume"):
+        visioncli.run(job)
+
+
+def test_a_closed_standard_input_is_told_where_it_is_needed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
+    assert visioncli.run(embed(tmp_path / "out.parquet", photos / "00000.jpg")).ok == 1
+    with pytest.raises(UsageError, match="there is no standard input to read names from"):
+        visioncli.run(embed(tmp_path / "other.parquet", Path("-")))
 
 
 def test_a_finished_output_is_not_touched_without_a_flag(photos: Path, tmp_path: Path) -> None:
