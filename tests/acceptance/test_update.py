@@ -188,6 +188,21 @@ def test_pass_through_columns_are_refreshed_without_asking(photos: Path, tmp_pat
     assert found["sha256"].to_pylist() == [SHA[number] for number in reversed(range(12))]
 
 
+def test_columns_with_the_names_of_our_own_bookkeeping_are_kept_under_others(photos: Path, tmp_path: Path) -> None:
+    """`_was` says which earlier row a row was, `_kept` that its answer stands, `_seen` which version it had."""
+    own = [{"_was": str(n), "_kept": "true", "_seen": '"v1"'} for n in (2, 0, 1)]
+    rows = [{"image": f"photos/{number:05d}.jpg", **values} for number, values in enumerate(own)]
+    for expected in (None, Changes(unchanged=3), Changes(unchanged=3)):
+        summary = update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows))
+        assert summary.changes == expected
+    found = pq.read_table(tmp_path / "out.parquet")
+    kept = found.select(["_was_in", "_kept_in", "_seen_in"]).to_pylist()
+    assert kept == [{f"{name}_in": value for name, value in values.items()} for values in own]
+    assert found["sha256"].to_pylist() == [SHA[0], SHA[1], SHA[2]]
+    retry = visioncli.Policy(retry_failed=True)
+    assert update(tmp_path / "out.parquet", tmp_path / "m.csv", policy=retry).ok == 3
+
+
 def test_a_version_column_stands_for_the_file(photos: Path, tmp_path: Path) -> None:
     listing = visioncli.ListingOptions(version_column="rev")
     rows = [{"image": f"photos/{number:05d}.jpg", "rev": "1"} for number in range(6)]

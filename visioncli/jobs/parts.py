@@ -142,8 +142,14 @@ class Part:
         if not outcomes:
             return
         first, end = self.first, self.first + len(outcomes)
-        inputs = self.snapshot.table(first, end)
         answers = merged_table(outcomes, self.table.task, self.table.options, self.table.answers, self.standing)
         self.table.settle()
-        write_parquet(self.directory.part(first, end), self.table.output, [beside(inputs, answers, self.table.output)])
+        write_parquet(self.directory.part(first, end), self.table.output, self._pieces(first, end, answers))
         self.first = end
+
+    def _pieces(self, first: int, end: int, answers: pa.Table) -> Iterator[pa.Table]:
+        """Yield the part's rows, with so many of their inputs at a time as one row group of the snapshot has."""
+        reached = 0
+        for inputs in self.snapshot.pieces(first, end):
+            yield beside(inputs, answers.slice(reached, len(inputs)), self.table.output)
+            reached += len(inputs)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from visioncli.jobs.snapshot import PLAN
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts, Failure, legible
 from visioncli.tables import look_up
@@ -34,9 +35,9 @@ _ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1, token_shape=(1, 1))
 
 
 def reserved_names(task: Task[Any, Any], options: Any) -> frozenset[str]:
-    """Return the names that a pass-through column may not have."""
+    """Return the names that a pass-through column may not have: the output's, and a snapshot's own."""
     own = task.columns(options, _ANY_MODEL).names
-    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *own])
+    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *PLAN.names, *own])
 
 
 def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool) -> pa.Schema:
