@@ -119,12 +119,29 @@ def test_no_resume_forgets_and_begins_anew(nursery: Nursery, photos: Path, tmp_p
 
 
 @pytest.mark.parametrize("torn", ["", '{"mode": "run", "ans'])
-def test_a_run_whose_key_is_torn_begins_anew(nursery: Nursery, photos: Path, tmp_path: Path, torn: str) -> None:
+def test_a_run_whose_key_is_torn_is_not_thrown_away_unasked(
+    nursery: Nursery, photos: Path, tmp_path: Path, torn: str
+) -> None:
     job, run = embed(tmp_path / "out.parquet", photos, limit=30), tmp_path / "out.parquet.run"
     killed_when(nursery.job(job), lambda: list(run.glob("part-*")))
     (run / "run.json").write_text(torn)
-    summary = visioncli.run(job)
+    parts = sorted(run.glob("part-*"))
+    with pytest.raises(
+        UsageError, match=rf"holds {len(parts)} finished parts, but its run.json is damaged.*--no-resume"
+    ):
+        visioncli.run(job)
+    assert sorted(run.glob("part-*")) == parts
+    summary = visioncli.run(replace(job, policy=replace(job.policy, resume=False)))
     assert (summary.done_before, summary.inferred, summary.ok) == (0, 30, 30)
+
+
+def test_a_run_whose_key_is_torn_before_anything_was_finished_begins_anew(photos: Path, tmp_path: Path) -> None:
+    job = embed(tmp_path / "out.parquet", photos, limit=30)
+    work = visioncli.steps(job)
+    next(work)
+    work.close()
+    (tmp_path / "out.parquet.run/run.json").write_text('{"mode": "run", "ans')
+    assert visioncli.run(job).ok == 30
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from visioncli.errors import OutputError
-from visioncli.io.sinks import sync_folder
+from visioncli.io.durable import replacing, sync_folder
 from visioncli.samples import ImageRef, display
 
 _HASH_BYTES = 12  # 96 bits: among 10^9 names two are equal once in 10^11 runs (n²/2 over 2^96)
@@ -59,7 +59,8 @@ class SideFolder:
         path = self.root / name
         try:
             self._make(path.parent)
-            _write_whole(path, data)
+            with replacing(path, alone=False) as file:
+                file.write(data)
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
         with self._lock:
@@ -137,18 +138,3 @@ def _slug(id: str) -> str:
     text = "".join(c if c in "-_" or unicodedata.category(c)[0] in _KEPT else "_" for c in last)
     text = re.sub("__+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore").strip("-_")
     return text or "image"
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside, fsync, rename; the folder's entry is not fsynced. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):  # the first error is the one to tell
-            beside.unlink(missing_ok=True)
-        raise

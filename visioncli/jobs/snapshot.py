@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from visioncli.io.durable import whole_or_absent
 from visioncli.io.listing import columns_read, refs
-from visioncli.io.sinks import whole_or_absent
 from visioncli.samples import ImageRef
 
 ROWS = 8192  # rows of one row group: what is in memory at once, and how coarsely a range is found

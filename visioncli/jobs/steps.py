@@ -100,7 +100,12 @@ class Run:
 
     def _resumable(self) -> bool:
         """Whether an unfinished run of this mode is here; forgets it with --no-resume, or when it never began."""
-        stored = self.directory.key
+        stored, parts = self.directory.key, self.directory.parts()
+        if stored is None and parts and self.job.policy.resume:
+            raise UsageError(
+                f"{self.directory.path} holds {len(parts)} finished parts, but its run.json is damaged, so that nobody "
+                "can tell what they answer; move them away, or say --no-resume to delete them and begin anew"
+            )
         if stored is None or not self.directory.snapshot.exists() or not self.job.policy.resume:
             self.directory.clear()
             return False
