@@ -104,6 +104,21 @@ def test_an_unfinished_run_is_not_continued_with_other_settings(
     assert sorted(os.listdir(f"{unfinished}.run")) == before
 
 
+def test_a_run_goes_on_with_the_batch_size_it_was_begun_with_where_none_is_asked_for(
+    photos: Path, tmp_path: Path
+) -> None:
+    """An automatic one follows the memory that is free just now."""
+    job = embed(tmp_path / "out.parquet", photos, limit=30)
+    work = visioncli.steps(replace(job, device=visioncli.Device(batch_size=4)))
+    while not list((tmp_path / "out.parquet.run").glob("part-*")):
+        next(work)
+    work.close()
+    assert visioncli.run(job).done_before > 0
+    known_as = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"visioncli"])
+    assert known_as["batch_size"] == 4
+    assert known_as["choices"]["batch_size"] == {"value": "4", "reason": "as the unfinished run"}
+
+
 def test_an_unfinished_run_is_not_continued_in_another_mode(unfinished: Path, photos: Path) -> None:
     told = prompt("classify", photos, "-o", unfinished, *CLASSIFY, "--update")
     assert (told.code, "an unfinished run with mode 'run'" in told.err) == (2, True)

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -44,9 +44,11 @@ class SideFolder:
     def name(self, ref: ImageRef, sha256: str | None, kind: str, ext: str) -> PurePosixPath:
         """Return `<hh>/<slug>-<hash>.<kind>.<ext>` for a row: the same for the same row, another for any other one.
 
+        What is read beside the picture, a focal length say, is part of the row.
         `kind` is of a-z, 0-9, - and _; `ext` of a-z and 0-9, without its dot.
         """
-        asked = json.dumps([ref.id, ref.position, sha256, self._salt])  # JSON, so that no two rows spell the same text
+        row = [ref.id, ref.position, sha256, self._salt, sorted(ref.extra.items())]
+        asked = json.dumps(row, default=str)  # JSON, so that no two rows spell the same text
         digest = blake2b(asked.encode(), digest_size=_HASH_BYTES).hexdigest()
         return PurePosixPath("" if self._flat else digest[:2], f"{_slug(ref.id)}-{digest}.{kind}.{ext}")
 
@@ -80,7 +82,7 @@ class SideFolder:
                     self._changed |= changed
                 raise OutputError(f"{self.root} cannot be written: {error.strerror or error}") from error
 
-    def sweep(self, keep: Collection[str]) -> int:
+    def sweep(self, keep: Container[str]) -> int:
         """Remove our files that are not in `keep` (paths as `write` returned them), then empty folders of ours.
 
         Returns how many files went. Another name than ours stays, and so does a link; but another output's side files

@@ -93,8 +93,7 @@ class RunDirectory:
 
     def parts(self) -> list[tuple[int, int, Path]]:
         """Return (first, end, path) of what is done, in order."""
-        found = ((_PART.fullmatch(entry.name), entry) for entry in self.path.iterdir())
-        return sorted((int(match[1]), int(match[2]), entry) for match, entry in found if match)
+        return parts_in(self.path)
 
     def gaps(self, rows: int) -> list[tuple[int, int]]:
         """Return the ranges [first, end) of `rows` that no part holds, in order."""
@@ -147,6 +146,12 @@ def key_in(run_json: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return key if isinstance(key, dict) and "mode" in key else None
+
+
+def parts_in(folder: Path) -> list[tuple[int, int, Path]]:
+    """Return (first, end, path) of a folder's parts, in order."""
+    found = ((_PART.fullmatch(entry.name), entry) for entry in folder.iterdir())
+    return sorted((int(match[1]), int(match[2]), entry) for match, entry in found if match)
 
 
 def strangers(folder: Path) -> list[Path]:

@@ -50,9 +50,8 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
     rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
-    save = saving(
-        job, options, Folders.of(job, {"answers": answer_key(job, options, checkpoint.commit, checkpoint.id)})
-    )
+    known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
+    save = saving(job, options, Folders.of(job, known_by, predictor.info))
     out = out or sys.stdout.buffer
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
     with deadline(job.policy.max_runtime_s, stop), closing(together):

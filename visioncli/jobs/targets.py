@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from visioncli.errors import UsageError
 from visioncli.io.durable import sync_folder
 from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, write_parquet
-from visioncli.jobs.rundir import RunDirectory, key_in, strangers
+from visioncli.jobs.rundir import RunDirectory, key_in, parts_in, strangers
 from visioncli.tables import look_up
 
 
@@ -84,6 +84,12 @@ class Target:
         made = key is not None and "finished" in key and self.path.exists() and key["finished"]["stamp"] == self.stamp()
         return key if made else None
 
+    def leftover_parts(self, key: Mapping[str, Any]) -> Path | None:
+        """Return the folder where all parts of that run still are; None when cleaning up after it had begun."""
+        folder = self.path if self.kind == "folder" else self.beside
+        done = sum(end - first for first, end, _ in parts_in(folder))
+        return folder if done == key["finished"]["summary"]["rows"] else None
+
     def clean_up(self, directory: RunDirectory) -> None:
         """Remove what that run left. The directory's lock stays."""
         directory.clear()
@@ -109,7 +115,7 @@ class Target:
     def _publish_file(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
         whole = directory.path / f"whole-{self.path.name}"
         sink: Sink = look_up(SINKS, self.kind, "output format")
-        sink(whole, schema, part_tables(directory))
+        sink(whole, schema, part_tables(directory.path))
         directory.write_key({**(directory.key or {}), "finished": {**finished, "stamp": _stamp(whole)}})
         if meta_of(whole).exists():  # first: where the output itself is, the run is finished
             os.replace(meta_of(whole), meta_of(self.path))
@@ -158,9 +164,9 @@ def _stamp(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def part_tables(directory: RunDirectory) -> Iterator[pa.Table]:
+def part_tables(folder: Path) -> Iterator[pa.Table]:
     """Yield all parts in order, a row group at a time."""
-    for _, _, path in directory.parts():
+    for _, _, path in parts_in(folder):
         file = pq.ParquetFile(path)
         for number in range(file.num_row_groups):
             yield file.read_row_group(number, use_threads=False)

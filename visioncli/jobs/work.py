@@ -24,7 +24,7 @@ from visioncli.jobs.previous import Previous
 from visioncli.jobs.provenance import choices, provenance
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
-from visioncli.jobs.side_files import Folders, named_files, saving
+from visioncli.jobs.side_files import Folders, Named, named_files, saving
 from visioncli.jobs.snapshot import Snapshot
 from visioncli.jobs.standing import Standing
 from visioncli.jobs.summary import Count, Summary, summarise
@@ -66,7 +66,7 @@ class Work:
         summary = self._summary(directory, begun_with, time.monotonic() - started)
         finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
         files = self._folders.files
-        named = set(named_files(part_tables(directory))) if files.root.exists() else set()
+        named = Named(named_files(part_tables(directory.path)) if files.root.exists() else ())
         target.publish(directory, self._table.output, finished)
         files.sweep(named)  # what an earlier output's rows named
         return summary
@@ -88,7 +88,7 @@ class Work:
 
     @cached_property
     def _folders(self) -> Folders:
-        return Folders.of(self.job, self.key)
+        return Folders.of(self.job, self.key["answers"], self.predictor.info)
 
     @cached_property
     def _standing(self) -> Standing | None:
