@@ -322,6 +322,25 @@ def test_a_passing_failure_keeps_the_last_good_answer_until_it_passes(
     assert rows_of(Path(output))[names[1]] == good
 
 
+def test_a_good_answer_stands_in_for_a_passing_failure_only_where_its_text_is_still_asked(
+    server: misbehaving.Server, tmp_path: Path
+) -> None:
+    both = {
+        "listing": visioncli.ListingOptions(text_column="text"),
+        "options": visioncli.EmbedOptions(text_column="text"),
+        "settings": NO_RETRIES,
+    }
+    rows = [{"image": server.url(f"/ok/{n}.jpg").decode(), "text": f"picture {n}"} for n in range(3)]
+    update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows), **both)
+    server.busy_with |= {"0.jpg", "1.jpg"}
+    rows[1]["text"] = "another"
+    summary = update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows), **both)
+    assert (summary.failed, summary.changes) == ({"http_503": 1}, Changes(unchanged=1, changed=1, stale=1))
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["stale"].to_pylist() == [True, False, False]
+    assert [vector is None for vector in found["text_embedding"].to_pylist()] == [False, True, False]
+
+
 def test_what_fails_for_now_and_was_never_answered_is_asked_again(server: misbehaving.Server, tmp_path: Path) -> None:
     names = [server.url(f"/ok/{n}.jpg").decode() for n in range(3)]
     server.busy_with.add("1.jpg")

@@ -13,14 +13,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from visioncli.io.durable import whole_or_absent
 from visioncli.io.fingerprints import write_whole
+from visioncli.io.listing import ListingOptions, survey
 from visioncli.io.sinks import write_parquet
+from visioncli.jobs.listings import Listed
+from visioncli.jobs.parts import Part, Table, output_schema
+from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
+from visioncli.jobs.snapshot import Snapshot, write_snapshot
 from visioncli.jobs.targets import Target
+from visioncli.provenance import ModelInfo
+from visioncli.samples import Answer, Facts
+from visioncli.tasks.embed import TASK, Embedded, EmbedOptions
 
 SCHEMA = pa.schema([("n", pa.int64())], {"visioncli": "{}"})
 FINISHED = {"summary": {"rows": 2}, "has_images": True}
@@ -83,6 +92,23 @@ def test_a_key_is_durable_before_the_first_part(tmp_path: Path, calls: list[str]
             f"replace out.parquet.run/.{part}.tmp out.parquet.run/{part}",
             "fsync out.parquet.run",
         ]
+
+
+def test_side_files_are_durable_before_the_part_that_names_them(tmp_path: Path, calls: list[str]) -> None:
+    (tmp_path / "m.txt").write_text("a.jpg\n")
+    listing = survey([str(tmp_path / "m.txt")], ListingOptions())
+    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), None, Listed(True).metadata)
+    snapshot, options = Snapshot(tmp_path / "s"), EmbedOptions()
+    answers = answer_schema(TASK, options, ModelInfo("m", "c", "f", "r", 2, "cpu", "float32", 1), stale=False)
+    table = Table(TASK, options, answers, output_schema(snapshot.schema, answers), lambda: calls.append("settle"))
+    with closing(RunDirectory(tmp_path / "run")) as directory:
+        part = Part(snapshot, directory, table, None, 0)
+        (ref,) = snapshot.refs(0, 1, ())
+        part.add(Answer(ref, Facts(), Embedded(np.zeros(2, np.float32))))
+        calls.clear()
+        part.write()
+    beside, whole = (f"run/{dot}part-000000000000-000000000001.parquet{tmp}" for dot, tmp in ((".", ".tmp"), ("", "")))
+    assert calls == ["settle", f"fsync {beside}", f"replace {beside} {whole}", "fsync run"]
 
 
 def test_an_output_is_durable_before_the_parts_it_was_made_of_go(tmp_path: Path, calls: list[str]) -> None:
