@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tests.doubles import refs_of
-from visioncli.ledger import Ledger, Row
+from visioncli.ledger import Ledger
 from visioncli.meter import Meter
-from visioncli.pipeline import Settings
+from visioncli.row import Row
 from visioncli.samples import Answer, Facts
+from visioncli.settings import Settings
 
 
 def admitted(rows: int, **settings: int) -> tuple[Ledger, list[Row]]:

@@ -9,7 +9,7 @@ from typing import Any
 from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
 from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
-from visioncli.pipeline import Settings
+from visioncli.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from visioncli.jobs.job import Policy
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, visible_schema
 from visioncli.jobs.standing import Outcome, Standing, merged_table
-from visioncli.ledger import size_of
+from visioncli.row import size_of
 from visioncli.samples import Answer, Failure, Kept
 from visioncli.tasks import Task
 

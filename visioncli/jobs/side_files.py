@@ -21,9 +21,9 @@ from visioncli.errors import UsageError
 from visioncli.io.side_files import SideFolder
 from visioncli.jobs.job import Job
 from visioncli.jobs.targets import Target, part_tables
-from visioncli.pipeline import Save
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Sample
+from visioncli.settings import Save
 from visioncli.tables import look_up
 from visioncli.tasks.depth import EXPORTS, DepthMap, DepthOptions
 from visioncli.tasks.embed import Embedded, EmbedOptions
