@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import misbehaving
-from visioncli.io import hosts
+from visioncli.io import hosts, sockets
 from visioncli.io.address import Address, parse_url
 from visioncli.io.fetch import Fetched, Fetcher, FetchOptions, read, stat
 from visioncli.io.hosts import HostRestsError, Hosts
@@ -78,6 +78,14 @@ def test_any_number_of_hosts_is_fetched_from_with_few_open_files() -> None:
         limited = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", sys.executable, "-c", FETCH_MANY, str(server.port)]
         told = subprocess.run(limited, capture_output=True, text=True, check=True)
     assert told.stdout == "Counter({'None': 400})\n"
+
+
+def test_no_more_requests_are_under_way_than_there_are_descriptors_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "MOST", 3)
+    with misbehaving.serve(address="0.0.0.0") as server, Fetcher(FetchOptions()) as fetcher:
+        futures = [fetcher.submit(server.url("/slow", f"127.0.0.{host}")) for host in range(1, 13)]
+        assert [future.result() for future in futures] == [Fetched(b"slow", None)] * 12
+    assert server.busiest == 3
 
 
 @contextmanager
