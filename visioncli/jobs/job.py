@@ -34,7 +34,7 @@ class Policy:
     overwrite: bool = False
     update: bool = False
     retry_failed: bool = False
-    max_error_rate: float | None = None  # failed rows over all rows, after at least 100 rows
+    max_error_rate: float | None = None  # failed rows over those that this run asks, after at least 100 of them
     max_runtime_s: float | None = None
     unique_ids: bool = False
     part_rows: int = 4096  # a part closes on rows, time or bytes, so that a slow model loses little when it is killed
