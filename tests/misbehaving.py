@@ -180,6 +180,14 @@ async def ignorant_etag(server: Server, request: Request, writer: Writer) -> Non
     answer(writer, 200, b"", ETag=ETAG, Content_Length=10**6)
 
 
+async def odd(server: Server, request: Request, writer: Writer) -> None:
+    """Bytes that are not UTF-8 in the ETag, or in the words of a 404."""
+    if request.path == "/odd/etag":
+        answer(writer, 200, b"odd", ETag='"\udcff\udcfe"')
+    else:
+        writer.write(b"HTTP/1.1 404 N\xff\xfe\r\nContent-Length: 0\r\n\r\n")
+
+
 async def empty(server: Server, request: Request, writer: Writer) -> None:
     answer(writer, 200)
 
@@ -213,6 +221,7 @@ ROUTES: dict[str, Route] = {
     "/tagged/": tagged,
     "/last-modified": last_modified,
     "/ignorant-etag": ignorant_etag,
+    "/odd/": odd,
     "/empty": empty,
     "/gzipped": gzipped,
     "/garbage": garbage,
@@ -220,13 +229,15 @@ ROUTES: dict[str, Route] = {
 
 
 @contextmanager
-def serve(pictures: dict[str, bytes] | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve on an ephemeral port of 127.0.0.1, in a thread, until the block is left."""
+def serve(
+    pictures: dict[str, bytes] | None = None, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> Iterator[Server]:
+    """Serve on an ephemeral port of `address`, in a thread, until the block is left."""
     server = Server(pictures or {}, scheme="https" if tls else "http")
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    listener = asyncio.run_coroutine_threadsafe(_listen(server, tls), loop).result()
+    listener = asyncio.run_coroutine_threadsafe(_listen(server, tls, address), loop).result()
     try:
         yield server
     finally:
@@ -236,7 +247,7 @@ def serve(pictures: dict[str, bytes] | None = None, tls: ssl.SSLContext | None =
         loop.close()
 
 
-async def _listen(server: Server, tls: ssl.SSLContext | None) -> asyncio.Server:
+async def _listen(server: Server, tls: ssl.SSLContext | None, address: str) -> asyncio.Server:
     async def converse(reader: asyncio.StreamReader, writer: Writer) -> None:
         server.connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -246,7 +257,7 @@ async def _listen(server: Server, tls: ssl.SSLContext | None) -> asyncio.Server:
         with suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
             await writer.wait_closed()
 
-    listener = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.start_server(converse, address, 0, ssl=tls, backlog=1000)
     server.port = listener.sockets[0].getsockname()[1]
     return listener
 

@@ -6,8 +6,8 @@ import pytest
 from tests.doubles import refs_of
 from visioncli import recent
 from visioncli.errors import DecodeError
-from visioncli.ledger import Row
 from visioncli.recent import Recent
+from visioncli.row import Row
 from visioncli.samples import Answer, Facts, Failure
 
 REFS = refs_of([b"/a", b"/b", b"/c"])

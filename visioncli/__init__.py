@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from visioncli.jobs.steps import run, steps
     from visioncli.jobs.summary import Summary
     from visioncli.models.runtime import HailoRequest
-    from visioncli.pipeline import Settings, answer, load
+    from visioncli.pipeline import answer, load
     from visioncli.samples import Answer, Facts, Failure, ImageRef
+    from visioncli.settings import Settings
     from visioncli.tasks.classify import ClassifyOptions, Labelled
     from visioncli.tasks.depth import DepthMap, DepthOptions
     from visioncli.tasks.detect import DetectOptions
@@ -53,7 +54,7 @@ _NAMES = {
     "Policy": "visioncli.jobs:Policy",
     "Progress": "visioncli.jobs:Progress",
     "SegmentOptions": "visioncli.tasks.segment:SegmentOptions",
-    "Settings": "visioncli.pipeline:Settings",
+    "Settings": "visioncli.settings:Settings",
     "Stop": "visioncli.jobs:Stop",
     "Summary": "visioncli.jobs:Summary",
     "answer": "visioncli.pipeline:answer",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from visioncli.errors import DeviceError, PredictError
+from visioncli.errors import DeviceError, PredictError, first_line
 from visioncli.models import Predictor
 
 _GIVE_UP_AFTER = 8  # rows that fail alone before any row ever succeeded: it is the device, not the pictures
@@ -72,7 +72,7 @@ class SafeForward:
         if isinstance(error, PredictError):
             return [error]
         self._suspect_device(error)
-        return [PredictError("device_failed", f"the device failed on this picture: {_first_line(error)}")]
+        return [PredictError("device_failed", f"the device failed on this picture: {first_line(error)}")]
 
     def _suspect_device(self, error: RuntimeError) -> None:
         """Raise DeviceError unless the row may be to blame."""
@@ -87,8 +87,4 @@ class SafeForward:
             return  # the device answers, if only that it is full
         except RuntimeError as again:
             error = again
-        raise DeviceError(f"the device fails whatever it is given: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DeviceError(f"the device fails whatever it is given: {first_line(error)}") from error

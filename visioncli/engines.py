@@ -5,7 +5,7 @@ An engine makes a worker where it runs it, gives it shards, and passes on what t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 ShardT = TypeVar("ShardT")
@@ -16,7 +16,7 @@ ENGINES = {"local": "visioncli.engines:local"}
 
 def local(
     make_worker: Callable[[], Callable[[ShardT], Iterator[ReportT]]], shards: Iterable[ShardT]
-) -> Iterator[ReportT]:
+) -> Generator[ReportT, None, None]:
     """One worker, in this process, one shard after the other."""
     work = make_worker()
     for shard in shards:

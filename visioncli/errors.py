@@ -103,6 +103,11 @@ class PredictError(RowError):
     pass
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 CODES: dict[str, str] = {
     "input_missing": "the manifest's cell is empty",
     "file_not_found": "the path does not exist",

@@ -5,29 +5,26 @@ Who waits for whom, and how far ahead, is the ledger's. Every thread ends when t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visioncli.batching import SafeForward
 from visioncli.errors import PredictError, RowError
-from visioncli.io.decode import decode
-from visioncli.io.fetch import Fetched, Fetcher, Unchanged, is_remote, read
-from visioncli.ledger import Ledger, Outcome, Row, size_of
+from visioncli.io.fetch import Fetched, Fetcher, Unchanged, is_remote
+from visioncli.ledger import Ledger
 from visioncli.meter import Meter
 from visioncli.models import Predictor
+from visioncli.reading import Known, identify, prepare
 from visioncli.recent import Recent
-from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept, Sample
-
-if TYPE_CHECKING:
-    from visioncli.pipeline import Save, Settings
+from visioncli.row import Outcome, Row, size_of
+from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept
+from visioncli.settings import Save, Settings
 
 _LEAVE_S = 30.0  # for threads to end what they are in the middle of: one forward pass, say
 
@@ -39,7 +36,7 @@ class Flow:
         predictor: Predictor[Any, Any],
         options: Any,
         settings: Settings,
-        known: Callable[[ImageRef, str | None], bool] | None,
+        known: Known | None,
         save: Save | None,
         stop: threading.Event,
         meter: Meter,
@@ -156,7 +153,7 @@ class Flow:
                 self._finish([(row, Failure(row.ref, row.facts, error))])
 
     def _prepare(self, row: Row) -> None:
-        outcome = self._identify(row)
+        outcome: Outcome | None = identify(row, self._settings.fetch, self._known, self._meter)
         if self._save is None and outcome is None:
             if self._recent.wait_for(row):
                 return self._ledger.stand_aside(row)
@@ -165,46 +162,12 @@ class Flow:
         if outcome is not None:
             return self._finish([(row, outcome)])
         started = time.perf_counter()
-        self._decode(row)
+        keeps_pixels = self._save is not None and self._save.needs_pixels
+        prepare(row, self._predictor, self._options, self._settings.decode, keeps_pixels)
         self._meter.add(decode_s=time.perf_counter() - started)
         batch_key = self._predictor.batch_key(self._options, row.inputs)
-        self._ledger.make_ready(row, batch_key, size_of(row.inputs) + _pixel_bytes(row))
+        self._ledger.make_ready(row, batch_key, size_of(row.inputs) + row.pixel_bytes)
         return None
-
-    def _identify(self, row: Row) -> Outcome | None:
-        """Read and hash the file; return an outcome when an earlier answer stands."""
-        ref = row.ref
-        if ref.uri is None:
-            row.facts, row.key = Facts(), (None, _extra_key(ref))
-            return None
-        started = time.perf_counter()
-        fetched = row.fetched or read(ref.uri, self._settings.fetch, ref.seen)
-        if isinstance(fetched, Unchanged):
-            return Kept(ref, None)
-        row.fetched = fetched
-        sha256 = hashlib.sha256(fetched.data).hexdigest()
-        self._meter.add(read_s=time.perf_counter() - started)
-        row.facts = Facts(sha256, len(fetched.data), ref.version or fetched.version)
-        row.key = (sha256, _extra_key(ref))
-        return Kept(ref, row.facts) if self._known(ref, sha256) else None
-
-    def _decode(self, row: Row) -> None:
-        assert row.facts is not None
-        image = None
-        if isinstance(row.fetched, Fetched):
-            decoded = decode(row.fetched.data, self._settings.decode, self._predictor.decode_size)
-            row.facts = replace(row.facts, size=decoded.size, exif=decoded.exif)
-            image = decoded.image
-        row.fetched = None
-        sample = Sample(row.ref, row.facts, image)
-        try:
-            row.inputs = self._predictor.preprocess(sample, self._options)
-        except MemoryError as error:
-            raise PredictError("out_of_memory", "there was not enough memory to prepare the picture") from error
-        except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-            raise PredictError("preprocess_failed", f"preprocessing failed: {error}") from error
-        needs_pixels = self._save is not None and self._save.needs_pixels
-        row.sample = sample if needs_pixels else replace(sample, image=None)  # the model's are in `inputs` now
 
     def _run_device(self) -> None:
         forward = SafeForward(self._predictor, self._ledger.batch_size)
@@ -215,7 +178,7 @@ class Flow:
             self._meter.hold("device", time.perf_counter() - started)
             self._meter.add(inferred=len(rows))
             self._ledger.batch_size, self._ledger.device_answers = forward.limit, forward.has_answered
-            sizes = [size_of(output) + _pixel_bytes(row) for row, output in zip(rows, outputs, strict=True)]
+            sizes = [size_of(output) + row.pixel_bytes for row, output in zip(rows, outputs, strict=True)]
             self._ledger.release(rows, sizes)
             self._finished.put((rows, outputs))
 
@@ -256,11 +219,6 @@ class Flow:
         self._ledger.finish(outcomes + twins)
 
 
-def _pixel_bytes(row: Row) -> int:
-    """What the row holds of its picture for whoever saves its result."""
-    return 0 if row.sample is None or row.sample.image is None else row.sample.image.nbytes
-
-
 def _failed(output: Any) -> bool:
     return isinstance(output, PredictError)
 
@@ -268,7 +226,3 @@ def _failed(output: Any) -> bool:
 def _join(thread: threading.Thread, timeout_s: float) -> None:
     if thread is not threading.current_thread():  # a forgotten generator is closed by whichever thread collects it
         thread.join(max(0.0, timeout_s))
-
-
-def _extra_key(ref: ImageRef) -> Hashable:
-    return repr(sorted(ref.extra.items())) if ref.extra else None

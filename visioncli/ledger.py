@@ -10,45 +10,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import get_args
 
 from visioncli.meter import Meter
-from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept, Sample
-
-if TYPE_CHECKING:
-    from visioncli.io.fetch import Fetched, Unchanged
-    from visioncli.pipeline import Settings
-
-Outcome: TypeAlias = Answer[Any] | Failure | Kept
-Place: TypeAlias = Literal["network", "here", "twin", "ready", "device", "done"]
+from visioncli.row import Outcome, Place, Row, size_of
+from visioncli.samples import Answer, Failure, ImageRef
+from visioncli.settings import Settings
 
 _POLL_S = 0.1  # how soon a waiting thread notices `stop`, which is set by a signal handler that cannot notify
 _FIRST_GUESS = 2**20  # bytes that a row will hold, before any row has shown it
 _IN_FLIGHT = 256  # requests, beyond as many rows as may be here: most wait for their host's turn
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """One reference on its way. `network`: its bytes are; `here`: queued or with a worker; `twin`: an equal one is."""
-
-    number: int  # order of admission, from 0
-    ref: ImageRef
-    is_remote: bool
-    place: Place
-    held: int  # bytes counted against `ahead_bytes`; a guess until they are here
-    fetched: Fetched | Unchanged | None = None
-    facts: Facts | None = None
-    key: Hashable = None  # equal keys have equal answers
-    sample: Sample | None = None
-    inputs: Any = None
-    since: float = 0.0  # when it became ready
-
-
-def size_of(value: object) -> int:
-    """The bytes that a value says it holds; 0 where it says nothing."""
-    size: int = getattr(value, "nbytes", 0)
-    return size
 
 
 class Ledger:

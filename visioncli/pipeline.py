@@ -9,44 +9,22 @@ Bounded in rows and bytes everywhere. Knows nothing of tables, run directories o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from typing import Any, TypeVar
 
 from visioncli.flow import Flow
-from visioncli.io.decode import DecodeOptions
-from visioncli.io.fetch import FetchOptions
 from visioncli.meter import Meter
 from visioncli.models import Predictor
 from visioncli.models.runtime import HailoRequest, RuntimeRequest
-from visioncli.samples import Answer, Failure, ImageRef, Kept, Sample
+from visioncli.reading import Known
+from visioncli.samples import Answer, Failure, ImageRef, Kept
+from visioncli.settings import Save, Settings
+
+__all__ = ["Known", "Save", "Settings", "answer", "bursts", "load"]
 
 OptionsT = TypeVar("OptionsT")
 ResultT = TypeVar("ResultT")
-Known: TypeAlias = Callable[[ImageRef, str | None], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to get at the pictures. Nothing here but `decode` changes an answer."""
-
-    fetch: FetchOptions = field(default_factory=FetchOptions)
-    decode: DecodeOptions = field(default_factory=DecodeOptions)
-    workers: int | None = None  # threads that read and decode; None: one per core, at most 16
-    ahead_rows: int = 8192  # how far the newest admitted row may be ahead of the next one to be yielded
-    ahead_bytes: int = 256 * 2**20  # of fetched files and prepared inputs that wait
-    flush_after_s: float = 1.0  # how long a row waits for others to fill its batch while more may come
-
-
-@dataclass(frozen=True, slots=True)
-class Save:
-    """What is done with each result on its way out: written as files, say, and returned lighter.
-
-    A row whose result is saved is never answered from an equal picture's: each has files of its own.
-    """
-
-    write: Callable[[Sample, Any], Any]  # (sample, result) -> result; called from several threads; raises OutputError
-    needs_pixels: bool = False  # whether the sample has its picture then, as it was decoded
 
 
 def answer(
@@ -59,15 +37,18 @@ def answer(
     save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
-) -> Iterator[Answer[ResultT] | Failure | Kept]:
+) -> Generator[Answer[ResultT] | Failure | Kept, None, None]:
     """Yield exactly one outcome per reference, in order; `Kept` only where `known` said so.
 
     `known(ref, None)` is asked before anything is read, `known(ref, sha256)` before anything is decoded; it is called
     from several threads. When `stop` is set, what is finished and next in order is yielded, and no more.
-    Raises RunError when no further row can be answered; what `refs` raises comes through.
+    Raises RunError when no further row can be answered; what `refs` raises comes through. Its threads end with it:
+    `close` it where it is left early.
     """
-    for burst in bursts(refs, predictor, options, settings, known=known, save=save, stop=stop, meter=meter):
-        yield from burst
+    together = bursts(refs, predictor, options, settings, known=known, save=save, stop=stop, meter=meter)
+    with closing(together):
+        for burst in together:
+            yield from burst
 
 
 def bursts(
@@ -80,7 +61,7 @@ def bursts(
     save: Save | None = None,
     stop: threading.Event | None = None,
     meter: Meter | None = None,
-) -> Iterator[list[Answer[ResultT] | Failure | Kept]]:
+) -> Generator[list[Answer[ResultT] | Failure | Kept], None, None]:
     """`answer`, with the outcomes that are ready at the same time together."""
     flow = Flow(
         refs, predictor, options, settings or Settings(), known, save, stop or threading.Event(), meter or Meter()

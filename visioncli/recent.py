@@ -6,13 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from visioncli.ledger import size_of
+from visioncli.row import Row, size_of
 from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept
-
-if TYPE_CHECKING:
-    from visioncli.ledger import Row
 
 _KEEP = 4096  # outcomes; an embedding of 768 floats takes 3 KB, so 12 MB
 _KEEP_BYTES = 64 * 2**20  # of results; a full depth map of 12 million pixels takes 48 MB

@@ -17,9 +17,17 @@ from visioncli.errors import RowError
 ResultT = TypeVar("ResultT")
 
 
-def display(uri: bytes | None) -> str | None:
+def display(uri: bytes) -> str:
     """A path or URL as text: bytes that are not UTF-8 show as `\\xNN`."""
-    return None if uri is None else uri.decode("utf-8", errors="backslashreplace")
+    return uri.decode("utf-8", errors="backslashreplace")
+
+
+def legible(text: str) -> str:
+    """A text from outside as UTF-8 can hold it: bytes that hide in it as half surrogate pairs show as in `display`."""
+    try:
+        return text if text.isascii() else display(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:  # a half pair that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class ImageRef:
 
     @property
     def source(self) -> str | None:
-        return display(self.uri)
+        return None if self.uri is None else display(self.uri)
 
 
 @dataclass(frozen=True, slots=True)

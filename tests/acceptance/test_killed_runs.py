@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -183,6 +184,24 @@ def test_an_overwriting_run_that_died_there_does_not_ask_all_again(photos: Path,
     before = (tmp_path / "out.parquet").stat()
     assert visioncli.run(job).rows == 20
     assert (tmp_path / "out.parquet").stat() == before
+
+
+def test_a_run_that_died_just_before_its_folder_took_the_old_ones_place_is_finished(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = replace(a_job(f"{tmp_path}/out/", photos, overwrite=True), limit=20)
+    visioncli.run(job)
+    (tmp_path / "out/report.html").write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.rename", lambda *paths: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            visioncli.run(job)
+    inode = (tmp_path / "out.run/_run.json").stat().st_ino
+    summary = visioncli.run(job)
+    assert (summary.rows, summary.ok) == (20, 19)
+    assert_finished(tmp_path, "out")
+    assert (tmp_path / "out/_run.json").stat().st_ino == inode  # nothing was done again
+    assert (tmp_path / "out/report.html").read_text() == "mine"
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["between the renames", "before the old one is removed"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -103,6 +104,21 @@ def test_an_unfinished_run_is_not_continued_with_other_settings(
     assert sorted(os.listdir(f"{unfinished}.run")) == before
 
 
+def test_a_run_goes_on_with_the_batch_size_it_was_begun_with_where_none_is_asked_for(
+    photos: Path, tmp_path: Path
+) -> None:
+    """An automatic one follows the memory that is free just now."""
+    job = embed(tmp_path / "out.parquet", photos, limit=30)
+    work = visioncli.steps(replace(job, device=visioncli.Device(batch_size=4)))
+    while not list((tmp_path / "out.parquet.run").glob("part-*")):
+        next(work)
+    work.close()
+    assert visioncli.run(job).done_before > 0
+    known_as = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"visioncli"])
+    assert known_as["batch_size"] == 4
+    assert known_as["choices"]["batch_size"] == {"value": "4", "reason": "as the unfinished run"}
+
+
 def test_an_unfinished_run_is_not_continued_in_another_mode(unfinished: Path, photos: Path) -> None:
     told = prompt("classify", photos, "-o", unfinished, *CLASSIFY, "--update")
     assert (told.code, "an unfinished run with mode 'run'" in told.err) == (2, True)
@@ -118,12 +134,29 @@ def test_no_resume_forgets_and_begins_anew(nursery: Nursery, photos: Path, tmp_p
 
 
 @pytest.mark.parametrize("torn", ["", '{"mode": "run", "ans'])
-def test_a_run_whose_key_is_torn_begins_anew(nursery: Nursery, photos: Path, tmp_path: Path, torn: str) -> None:
+def test_a_run_whose_key_is_torn_is_not_thrown_away_unasked(
+    nursery: Nursery, photos: Path, tmp_path: Path, torn: str
+) -> None:
     job, run = embed(tmp_path / "out.parquet", photos, limit=30), tmp_path / "out.parquet.run"
     killed_when(nursery.job(job), lambda: list(run.glob("part-*")))
     (run / "run.json").write_text(torn)
-    summary = visioncli.run(job)
+    parts = sorted(run.glob("part-*"))
+    with pytest.raises(
+        UsageError, match=rf"holds {len(parts)} finished parts, but its run.json is damaged.*--no-resume"
+    ):
+        visioncli.run(job)
+    assert sorted(run.glob("part-*")) == parts
+    summary = visioncli.run(replace(job, policy=replace(job.policy, resume=False)))
     assert (summary.done_before, summary.inferred, summary.ok) == (0, 30, 30)
+
+
+def test_a_run_whose_key_is_torn_before_anything_was_finished_begins_anew(photos: Path, tmp_path: Path) -> None:
+    job = embed(tmp_path / "out.parquet", photos, limit=30)
+    work = visioncli.steps(job)
+    next(work)
+    work.close()
+    (tmp_path / "out.parquet.run/run.json").write_text('{"mode": "run", "ans')
+    assert visioncli.run(job).ok == 30
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -185,6 +218,27 @@ def test_too_many_failures_stop_the_run_and_a_higher_rate_goes_on(photos: Path, 
     assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 50})
 
 
+def test_a_stopped_run_goes_on_by_the_same_command_as_long_as_its_own_rows_are_good(
+    photos: Path, tmp_path: Path
+) -> None:
+    names = [f"{photos}/{n:05d}.jpg" if n > 60 else "nowhere.jpg" for n in range(200)]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    job = embed(tmp_path / "out.parquet", tmp_path / "m.txt", max_error_rate=0.2)
+    with pytest.raises(ErrorRateError, match="61 of 100 rows failed"):
+        visioncli.run(job)
+    summary = visioncli.run(job)
+    assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 61})
+
+
+def test_a_run_that_failed_leaves_no_threads_even_while_its_error_is_held(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("".join(f"{photos}/nowhere.jpg\n" for _ in range(300)))
+    before = set(threading.enumerate())
+    for output in (f"{tmp_path}/out.parquet", "-"):
+        with pytest.raises(ErrorRateError) as held:
+            visioncli.run(replace(embed(tmp_path, tmp_path / "m.txt", max_error_rate=0.1), output=output))
+        assert set(threading.enumerate()) <= before, held
+
+
 def test_a_full_disk_is_exit_1_and_the_same_command_goes_on(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
     embedding = ["embed", photos, "-o", tmp_path / "out.parquet", "--model", "demo"]
     end = nursery.command(embedding, file_bytes=60_000).wait()  # 200 vectors of 128 floats are 100 kB
@@ -214,6 +268,27 @@ def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
     for inputs in (["nowhere"], [tmp_path / "m.csv"], []):
         assert prompt("embed", *inputs, "-o", tmp_path / "out.parquet", "--model", "demo").code == 2
     assert os.listdir(tmp_path) == ["m.csv"]
+
+
+@pytest.mark.parametrize("change", ["later", "another"])
+def test_a_run_does_not_go_on_after_a_manifest_behind_a_glob_changed(photos: Path, tmp_path: Path, change: str) -> None:
+    (tmp_path / "1.txt").write_text("".join(f"{photos}/{n:05d}.jpg\n" for n in range(20)))
+    job = embed(tmp_path / "out.parquet", tmp_path / "*.txt", part_rows=1)
+    work = visioncli.steps(job)
+    next(work)
+    work.close()
+    (tmp_path / ("1.txt" if change == "later" else "2.txt")).write_text(f"{photos}/00000.jpg\n")
+    with pytest.raises(UsageError, match=r"other settings \(rows.manifests was .*--no-resume"):
+        visioncli.run(job)
+
+
+def test_a_closed_standard_input_is_told_where_it_is_needed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # what Python makes of `<&-`
+    assert visioncli.run(embed(tmp_path / "out.parquet", photos / "00000.jpg")).ok == 1
+    with pytest.raises(UsageError, match="there is no standard input to read names from"):
+        visioncli.run(embed(tmp_path / "other.parquet", Path("-")))
 
 
 def test_a_finished_output_is_not_touched_without_a_flag(photos: Path, tmp_path: Path) -> None:

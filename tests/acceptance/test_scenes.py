@@ -177,6 +177,48 @@ def test_files_that_no_row_names_any_more_go(nursery: Nursery, tmp_path: Path) -
     assert left == {*pq.read_table(output)["depth_path"].to_pylist(), "depth.parquet.files/mine.txt"}
 
 
+def depth_job(output: Path, scenes: list[Path], dtype: str = "float32", **policy: Any) -> visioncli.Job:
+    return visioncli.Job(
+        "depth",
+        visioncli.DepthOptions(),
+        str(output),
+        tuple(map(str, scenes)),
+        model="demo",
+        device=visioncli.Device("cpu", dtype),
+        policy=visioncli.Policy(**policy),
+    )
+
+
+def files_beside(output: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(output.parent)): path.read_bytes() for path in output.parent.glob("*.files/*/*")}
+
+
+def test_an_outputs_files_stay_as_they_are_until_another_output_takes_its_place(tmp_path: Path) -> None:
+    output = tmp_path / "depth.parquet"
+    visioncli.run(depth_job(output, SCENES[:4]))
+    before = files_beside(output)
+    work = visioncli.steps(depth_job(output, SCENES[:4], "bfloat16", overwrite=True, part_rows=1))
+    while not list(tmp_path.glob("depth.parquet.run/part-*")):
+        next(work)
+    work.close()
+    assert files_beside(output).items() >= before.items()
+    visioncli.run(depth_job(output, SCENES[:4], "bfloat16", overwrite=True, part_rows=1))
+    assert set(files_beside(output)) == set(pq.read_table(output)["depth_path"].to_pylist())
+    assert set(files_beside(output)).isdisjoint(before)
+
+
+def test_files_go_too_where_a_run_died_before_it_could_remove_them(tmp_path: Path) -> None:
+    output, again = tmp_path / "depth.parquet", depth_job(tmp_path / "depth.parquet", SCENES[:1], overwrite=True)
+    visioncli.run(depth_job(output, SCENES[:3]))
+    (tmp_path / ".depth.parquet.run.removed").touch()  # a file where a folder is to go: it breaks off there
+    with pytest.raises(NotADirectoryError):
+        visioncli.run(again)
+    (tmp_path / ".depth.parquet.run.removed").unlink()
+    assert len(files_beside(output)) > 1
+    assert visioncli.run(again).rows == 1
+    assert list(files_beside(output)) == pq.read_table(output)["depth_path"].to_pylist()
+
+
 @pytest.mark.parametrize("task", ["detect", "segment"])
 def test_an_overlay_is_drawn_for_every_picture(nursery: Nursery, tmp_path: Path, task: str) -> None:
     command = [task, *map(str, SCENES[:3]), "--model", "demo", "--prompts", ",".join(PROMPTS), "-o", "-"]

@@ -152,6 +152,22 @@ def test_a_lasting_failure_takes_the_place_of_a_good_answer(photos: Path, tmp_pa
     assert (again.failed, again.new_failures, again.inferred) == ({"decode_truncated": 1}, 0, 0)
 
 
+def last_progress(output: Path, *inputs: Path | str, **more: Any) -> visioncli.Progress:
+    *_, last = visioncli.steps(a_job(output, *inputs, **more))
+    return last
+
+
+def test_progress_counts_failures_as_the_table_has_them(
+    server: misbehaving.Server, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "00003.jpg").write_bytes(small_pictures.jpeg(3)[:200])
+    inputs = [photos, server.url("/ok/1.jpg").decode()]
+    assert last_progress(tmp_path / "out.parquet", *inputs).failed == 1
+    server.busy_with.add("1.jpg")
+    again = last_progress(tmp_path / "out.parquet", *inputs, settings=NO_RETRIES)
+    assert (again.done, again.failed) == (13, 1)  # one failure that stands, and a good answer that stands for now
+
+
 def manifest(path: Path, rows: list[dict[str, str]]) -> Path:
     with open(path, "w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
@@ -170,6 +186,21 @@ def test_pass_through_columns_are_refreshed_without_asking(photos: Path, tmp_pat
     assert found["price"].to_pylist() == ["2"] * 12
     assert found["name"].to_pylist() == [f"n{number}" for number in range(12)]
     assert found["sha256"].to_pylist() == [SHA[number] for number in reversed(range(12))]
+
+
+def test_columns_with_the_names_of_our_own_bookkeeping_are_kept_under_others(photos: Path, tmp_path: Path) -> None:
+    """`_was` says which earlier row a row was, `_kept` that its answer stands, `_seen` which version it had."""
+    own = [{"_was": str(n), "_kept": "true", "_seen": '"v1"'} for n in (2, 0, 1)]
+    rows = [{"image": f"photos/{number:05d}.jpg", **values} for number, values in enumerate(own)]
+    for expected in (None, Changes(unchanged=3), Changes(unchanged=3)):
+        summary = update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows))
+        assert summary.changes == expected
+    found = pq.read_table(tmp_path / "out.parquet")
+    kept = found.select(["_was_in", "_kept_in", "_seen_in"]).to_pylist()
+    assert kept == [{f"{name}_in": value for name, value in values.items()} for values in own]
+    assert found["sha256"].to_pylist() == [SHA[0], SHA[1], SHA[2]]
+    retry = visioncli.Policy(retry_failed=True)
+    assert update(tmp_path / "out.parquet", tmp_path / "m.csv", policy=retry).ok == 3
 
 
 def test_a_version_column_stands_for_the_file(photos: Path, tmp_path: Path) -> None:
@@ -289,6 +320,25 @@ def test_a_passing_failure_keeps_the_last_good_answer_until_it_passes(
     server.busy_with.clear()
     assert update(output, *names, photos, settings=NO_RETRIES).changes == Changes(unchanged=15)
     assert rows_of(Path(output))[names[1]] == good
+
+
+def test_a_good_answer_stands_in_for_a_passing_failure_only_where_its_text_is_still_asked(
+    server: misbehaving.Server, tmp_path: Path
+) -> None:
+    both = {
+        "listing": visioncli.ListingOptions(text_column="text"),
+        "options": visioncli.EmbedOptions(text_column="text"),
+        "settings": NO_RETRIES,
+    }
+    rows = [{"image": server.url(f"/ok/{n}.jpg").decode(), "text": f"picture {n}"} for n in range(3)]
+    update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows), **both)
+    server.busy_with |= {"0.jpg", "1.jpg"}
+    rows[1]["text"] = "another"
+    summary = update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows), **both)
+    assert (summary.failed, summary.changes) == ({"http_503": 1}, Changes(unchanged=1, changed=1, stale=1))
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["stale"].to_pylist() == [True, False, False]
+    assert [vector is None for vector in found["text_embedding"].to_pylist()] == [False, True, False]
 
 
 def test_what_fails_for_now_and_was_never_answered_is_asked_again(server: misbehaving.Server, tmp_path: Path) -> None:

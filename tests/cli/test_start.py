@@ -25,6 +25,23 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout
 
 
+OPEN_FILES = """
+import resource
+from visioncli.cli import main
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))
+try:
+    main()
+except SystemExit:
+    print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_a_command_may_open_as_many_files_as_the_system_lets_it() -> None:
+    command = [sys.executable, "-c", OPEN_FILES.format(hard=1000), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "(1000, 1000)"
+
+
 def test_importing_the_library_imports_nothing_heavy() -> None:
     code = f"import sys, visioncli; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

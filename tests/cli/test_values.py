@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prompt import visioncli as prompt
 from visioncli.cli.values import amount, auto_or_count, duration_s, header, items
 from visioncli.errors import UsageError
 
@@ -72,3 +73,17 @@ def test_headers() -> None:
     for text in ("nothing", "Bad Name: x", "X: a\r\nY: b"):
         with pytest.raises(UsageError, match="--header"):
             header(text)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["classify", "x.jpg", "-o", "o.parquet", "--labels", "cat,\udcff"], r"--labels: cat,\xff"),
+        (["classify", "x.jpg", "-o", "o\udcff.parquet", "--labels", "cat"], r"--output: o\xff.parquet"),
+        (["embed", "-o", "o.parquet", "-t", "猫", "--text", "\udcfe"], r"--text: \xfe"),
+        (["detect", "x.jpg", "-o", "o.parquet", "--prompts", "caf\udce9"], r"--prompts: caf\xe9"),
+    ],
+)
+def test_a_flag_that_is_no_text_is_refused(command: list[str], told: str) -> None:
+    ended = prompt(*command)
+    assert (ended.code, ended.err) == (2, f"visioncli: {told} is not UTF-8; only INPUTs may be of other bytes\n")

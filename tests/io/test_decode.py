@@ -55,8 +55,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png(rows: list[bytes], size: tuple[int, int], depth: int, colour: int, *chunks: bytes) -> bytes:
     """A PNG by hand. `size` is (height, width); `rows` are packed samples."""
-    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return png_of(zlib.compress(b"".join(b"\0" + row for row in rows)), size, depth, colour, *chunks)
+
+
+def png_of(body: bytes, size: tuple[int, int], depth: int, colour: int, *chunks: bytes, interlaced: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour, 0, 0, interlaced)
     magic = b"\x89PNG\r\n\x1a\n"
     return magic + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
@@ -348,6 +351,49 @@ def test_garbage_behind_the_end_is_ignored(name: str) -> None:
     np.testing.assert_array_equal(decode(WHOLE[name] + b"<!-- -->", JOB).image, decode(WHOLE[name], JOB).image)
 
 
+STREAM = zlib.compress(b"".join(b"\0" + row.tobytes() for row in NOISE))  # of the pixels, without the chunks around it
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (STREAM[:1000] + bytes([STREAM[1000] ^ 255]) + STREAM[1001:], "decode_corrupt"),
+        (STREAM[:-1] + bytes([STREAM[-1] ^ 255]), "decode_corrupt"),
+        (STREAM[:1000], "decode_truncated"),
+        (b"", "decode_truncated"),
+        (zlib.compress(zlib.decompress(STREAM)[:1000]), "decode_truncated"),
+        (zlib.compress(zlib.decompress(STREAM)[:-1]), "decode_truncated"),
+    ],
+    ids=["a byte", "the checksum", "half of it", "all of it", "rows at the end", "a sample"],
+)
+def test_damage_within_a_pngs_pixels_is_found_though_its_chunks_are_whole(body: bytes, code: str) -> None:
+    assert code_of(png_of(body, (24, 32), 8, 2)) == code
+    np.testing.assert_array_equal(decode(png_of(STREAM, (24, 32), 8, 2), JOB).image, NOISE)
+
+
+INTERLACED = [b"\0\1", b"\0\3", b"\0\7\11", b"\0\2\0\10", b"\0\4\5\6"]  # passes 1, 4, 5, 6, 7 of 3 x 3
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_interlaced_png_has_all_its_passes(dark: bool) -> None:
+    samples = bytes(15) if dark else b"".join(INTERLACED)
+    grey = [[0] * 3] * 3 if dark else [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    whole = png_of(zlib.compress(samples), (3, 3), 8, 0, interlaced=1)
+    assert pixels(whole) == [[[value] * 3 for value in row] for row in grey]
+    assert code_of(png_of(zlib.compress(samples[:-4]), (3, 3), 8, 0, interlaced=1)) == "decode_truncated"
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour"), [(1, 0), (2, 0), (16, 0), (8, 2), (16, 2), (1, 3), (4, 3), (8, 4), (16, 6)]
+)
+def test_a_black_png_of_any_depth_is_whole(depth: int, colour: int) -> None:
+    row = bytes(-(-11 * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] // 8))
+    palette = [chunk(b"PLTE", bytes(3))] if colour == 3 else []
+    whole = png([row] * 5, (5, 11), depth, colour, *palette)
+    assert decode(whole, DecodeOptions(alpha="black")).image.tolist() == [[[0, 0, 0]] * 11] * 5
+    assert code_of(png([row] * 4, (5, 11), depth, colour, *palette)) == "decode_truncated"
+
+
 def test_a_flipped_bit_in_a_png_is_found_by_its_checksum() -> None:
     data = bytearray(WHOLE["png"])
     data[len(data) // 2] ^= 1
@@ -377,6 +423,21 @@ except DecodeError as error:
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("decode_too_many_pixels True\n", "")
+
+
+def tiled(side: int) -> bytes:
+    """One grey pixel of 7, in a tile of `side` x `side`."""
+    tags = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (277, 1), (322, side), (323, side), (324, 134)]
+    entries = [*tags, (325, side * side)]  # 8 + 2 + 10 * 12 + 4 = 134
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + b"\7" * 256
+
+
+def test_the_tiles_of_a_tiff_are_counted_for_they_are_decoded_whole() -> None:
+    assert pixels(tiled(16)) == [[[7, 7, 7]]]
+    assert pixels(tiled(16), DecodeOptions(max_pixels=256)) == [[[7, 7, 7]]]
+    assert code_of(tiled(16), DecodeOptions(max_pixels=255)) == "decode_too_many_pixels"
+    assert code_of(tiled(20_000)) == "decode_too_many_pixels"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])

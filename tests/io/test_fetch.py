@@ -195,7 +195,10 @@ def test_bodies_come_whatever_the_spelling(server: misbehaving.Server, target: s
 
 @pytest.mark.parametrize(
     "uri",
-    [b"http://", b"http:///x.jpg", b"ftp://h/x.jpg", b"s3://b/k", b"http://a b/x", b"http://h:99999/", b"http://h:x/"],
+    [
+        *[b"http://", b"http:///x.jpg", b"ftp://h/x.jpg", b"s3://b/k", b"http://a b/x", b"http://h:99999/"],
+        *[b"http://h:x/", b"http://h:" + b"9" * 5000, "http://h:٣/".encode()],
+    ],
 )
 def test_what_is_no_url_has_a_code(uri: bytes) -> None:
     assert is_remote(uri)
@@ -241,6 +244,15 @@ def test_an_answer_seen_before_is_unchanged(server: misbehaving.Server, target: 
 
 def test_the_same_etag_ends_an_answer_before_its_body(server: misbehaving.Server) -> None:
     assert read(server.url("/ignorant-etag"), ONCE, seen=misbehaving.ETAG) == Unchanged(misbehaving.ETAG)
+
+
+def test_bytes_that_are_not_utf8_show_in_versions_and_in_what_went_wrong(server: misbehaving.Server) -> None:
+    version = r'"\xff\xfe"'
+    assert read(server.url("/odd/etag"), ONCE) == Fetched(b"odd", version)
+    assert read(server.url("/odd/etag"), ONCE, seen=version) == Unchanged(version)
+    with pytest.raises(FetchError) as caught:
+        read(server.url("/odd/reason"), ONCE)
+    assert (caught.value.code, str(caught.value)) == ("http_404", r"the server answered 404 N\xff\xfe")
 
 
 # Politeness
@@ -359,6 +371,17 @@ def test_the_guard_checks_each_redirect(server: misbehaving.Server) -> None:
         ("64:ff9b::a00:1", False),  # 10.0.0.1 behind NAT64
         ("64:ff9b::808:808", True),
         ("2002:7f00:1::", False),  # 127.0.0.1 behind 6to4
+        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", False),  # Teredo
+        ("192.0.0.192", False),  # Oracle's metadata
+        ("192.88.99.1", False),
+        ("255.255.255.255", False),
+        ("64:ff9b:1::a00:1", False),  # NAT64 of a local prefix
+        ("fec0::1", False),  # site-local, given up
+        ("::ffff:0:10.0.0.1", False),  # IPv4-translated
+        ("::10.0.0.1", False),  # IPv4-compatible
+        ("::", False),
+        ("3fff::1", False),
+        ("4000::1", False),  # not given to anyone
     ],
 )
 def test_public_addresses_are_told_from_private_ones(address: str, public: bool) -> None:
@@ -388,9 +411,11 @@ def test_a_certificate_is_checked_against_ca_cert(certificate: Path) -> None:
         assert read(server.url("/ok/cat.jpg"), trusting) == Fetched(CAT, None)
 
 
-def test_an_unreadable_ca_cert_is_a_usage_error() -> None:
-    with (
-        pytest.raises(UsageError, match="--ca-cert /nowhere cannot be read"),
-        Fetcher(FetchOptions(ca_cert="/nowhere")),
-    ):
-        pass
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("no certificate", "no certificate or crl")])
+def test_an_unreadable_ca_cert_is_told_before_anything_is_fetched(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(UsageError, match=rf"(?i)--ca-cert {tmp_path}/ca\.pem cannot be read: .*{why}"):
+        FetchOptions(ca_cert=str(tmp_path / "ca.pem"))

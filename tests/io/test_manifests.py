@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visioncli.errors import UsageError
+from visioncli.io import sheets
 from visioncli.io.listing import Listing, ListingOptions, survey
 
 NOTHING: dict[str, Any] = {"missing": None}
@@ -108,6 +110,20 @@ def test_any_csv_cells_come_back_as_they_were_written(tmp_path: Path, rows: list
     assert [(row["one"], row["two"]) for row in found] == rows
 
 
+def nested(deep: int) -> Any:
+    value: Any = 1
+    for _ in range(deep):
+        value = [value]
+    return value
+
+
+def in_lists(deep: int) -> pa.DataType:
+    kind = pa.int64()
+    for _ in range(deep):
+        kind = pa.list_(kind)
+    return kind
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "kept"),
     [
@@ -132,6 +148,9 @@ def test_any_csv_cells_come_back_as_they_were_written(tmp_path: Path, rows: list
         ([{}, None], pa.string(), ["{}", None]),
         ([None, None], pa.string(), [None, None]),
         (["\ud83d"], pa.string(), ["?"]),
+        ([nested(31)], in_lists(31), [nested(31)]),
+        ([nested(100), None], pa.string(), [json.dumps(nested(100)), None]),
+        ([nested(400)], pa.string(), [json.dumps(nested(400))]),
     ],
 )
 def test_jsonl_types_are_settled_over_the_whole_file(
@@ -140,6 +159,40 @@ def test_jsonl_types_are_settled_over_the_whole_file(
     found = table(jsonl(tmp_path / "x.jsonl", *({"image": "a.jpg", "v": value} for value in values)))
     assert found.schema.field("v").type == kind
     assert found["v"].to_pylist() == kept
+
+
+def test_a_value_of_any_depth_becomes_a_column_or_a_refusal(tmp_path: Path) -> None:
+    """Python reads and writes nearly a thousand levels; how many are left depends on who calls."""
+    for deep in range(900, 1010):
+        path = tmp_path / "x.jsonl"
+        path.write_text('{"image": "a.jpg", "v": ' + "[" * deep + "]" * deep + "}\n")
+        try:
+            found = table(path)["v"].to_pylist()
+        except UsageError as error:
+            found = [str(error).partition(": ")[2]]
+        too_deep = "lists or objects lie too deep in one another; write them as a string"
+        assert found in (["[" * deep + "]" * deep], [too_deep])
+
+
+def test_a_long_cell_is_a_cell(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("image,note\na.jpg," + "x" * 1_000_000 + "\n")
+    assert table(tmp_path / "x.csv")["note"].to_pylist() == ["x" * 1_000_000]
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet", "repeated.parquet"])
+def test_batches_of_wide_rows_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sheets, "BATCH_BYTES", 10_000)
+    notes = ["x" * 3000 if "repeated" in name else str(n) * 3000 for n in range(9)]
+    path, rows = tmp_path / name, pa.table({"image": [f"{n}.jpg" for n in range(9)], "note": notes})
+    if name == "x.csv":
+        pa_csv.write_csv(rows, path)
+    elif name == "x.jsonl":
+        jsonl(path, *rows.to_pylist())
+    else:
+        pq.write_table(rows, path)
+    batches = list(surveyed(path).batches())
+    assert max(len(batch) for batch in batches) <= 4
+    assert pa.Table.from_batches(batches)["note"].to_pylist() == notes
 
 
 def test_a_jsonl_key_that_a_line_lacks_is_null(tmp_path: Path) -> None:
@@ -339,6 +392,11 @@ def test_manifests_are_stamped_for_the_run_key(tmp_path: Path) -> None:
         ("x.csv", b"image,a,a\n1,2,3\n", "x.csv: the header names 'a' more than once; each column needs its own name"),
         ("x.csv", b"image,a\n1,2\n3\n", "x.csv, line 3: 1 cells, but the header has 2 columns"),
         ("x.csv", b'image,a\n1,"\n"\n3,4,5\n', "x.csv, line 4: 3 cells, but the header has 2 columns"),
+        (
+            "x.csv",
+            b'image,a\n1,"2\n' + b"x\n" * 2**23,
+            "x.csv, line 8388610: field larger than field limit (16777216); is a quote not closed?",
+        ),
         ("x.csv", b'image,a\n1,"2\n', "x.csv, line 2: unexpected end of data; is a quote not closed?"),
         ("x.csv", b"image,a\n1,\xff\n", "x.csv, after line 0: the text is not UTF-8; save the file as UTF-8"),
         (
@@ -355,6 +413,16 @@ def test_manifests_are_stamped_for_the_run_key(tmp_path: Path) -> None:
         ),
         ("x.jsonl", b'["a"]\n', 'x.jsonl, line 1 is no JSON object: each line needs the form {"image": "a.jpg", ...}'),
         ("x.jsonl", b'{"a": "\xff"}\n', "x.jsonl, line 1: the text is not UTF-8"),
+        (
+            "x.jsonl",
+            b'{"image": "a", "n": %s}\n' % (b"9" * 5000),
+            "x.jsonl, line 1: a number has too many digits; write it as a string",
+        ),
+        (
+            "x.jsonl",
+            b'{"image": "a", "n": %s}\n' % (b"[" * 9000 + b"]" * 9000),
+            "x.jsonl, line 1: lists or objects lie too deep in one another; write them as a string",
+        ),
         (
             "x.jsonl",
             b'{"image": 1}',

@@ -31,6 +31,68 @@ def test_rows_come_in_any_order_and_more_than_once(files: list[Path]) -> None:
     assert table.take(np.array([], np.int64), ["n", "name"]).to_pydict() == {"n": [], "name": []}
 
 
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The row groups that are read, by their number in their file."""
+    made, read = list[int](), pq.ParquetFile.read_row_group
+
+    def counted(file: pq.ParquetFile, number: int, **more: object) -> pa.Table:
+        made.append(number)
+        return read(file, number, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    return made
+
+
+def test_a_table_that_is_taken_in_its_own_order_is_read_once(files: list[Path], reads: list[int]) -> None:
+    table = RowGroups(files, files[0].with_name(".copy"))
+    for first in range(0, 70, 3):
+        rows = np.arange(first, min(first + 3, 70))
+        assert table.take(rows, ["n"])["n"].to_pylist() == rows.tolist()
+    assert reads == [0, 1, 2, 3, 0, 1, 2, 3, 4]
+    assert not list(files[0].parent.glob(".copy*"))
+
+
+def test_a_table_that_is_taken_in_any_order_is_read_three_times_at_most(files: list[Path], reads: list[int]) -> None:
+    numbers, table = np.random.default_rng(0), RowGroups(files, files[0].with_name(".copy"))
+    for _ in range(50):
+        rows = numbers.permutation(70)[:20]
+        assert table.take(rows, ["name", "n"])["n"].to_pylist() == rows.tolist()
+        assert table.take(rows, ["name"])["name"].to_pylist() == [f"row {n}" for n in rows]
+    assert len(reads) <= 2 * (3 * 9)
+    again = RowGroups(files, files[0].with_name(".copy"))  # a run that was killed left its copies
+    reads.clear()
+    for _ in range(50):
+        assert again.take(np.array([69, 0, 35]), ["name", "n"])["n"].to_pylist() == [69, 0, 35]
+    assert len(reads) == 18
+
+
+def test_a_table_is_read_again_where_there_is_no_room_for_a_copy(files: list[Path], reads: list[int]) -> None:
+    table = RowGroups(files, files[0] / "no folder")
+    for _ in range(10):
+        assert table.take(np.array([69, 0, 35]), ["n"])["n"].to_pylist() == [69, 0, 35]
+    assert len(reads) == 30
+
+
+def test_vectors_and_nulls_are_taken_from_a_copy_as_they_are(tmp_path: Path) -> None:
+    kinds = {
+        "vector": pa.array([[float(n), 1.0] if n % 3 else None for n in range(40)], pa.list_(pa.float32(), 2)),
+        "objects": pa.array([[{"label": str(n)}] * (n % 3) for n in range(40)]),
+        "tokens": pa.ExtensionArray.from_storage(
+            pa.fixed_shape_tensor(pa.float32(), [1, 2]),
+            pa.array([[float(n), 2.0] for n in range(40)], pa.list_(pa.float32(), 2)),
+        ),
+        "none": pa.nulls(40, pa.string()),
+    }
+    whole = pa.table(kinds)
+    pq.write_table(whole, tmp_path / "x.parquet", row_group_size=8)
+    table = RowGroups([tmp_path / "x.parquet"], tmp_path / ".copy")
+    for seed in range(10):
+        rows = np.random.default_rng(seed).permutation(40)[:20]
+        assert table.take(rows, list(kinds)).to_pylist() == whole.take(pa.array(rows)).to_pylist()
+    assert len(list(tmp_path.glob(".copy.*.arrow"))) == 1
+
+
 def test_columns_come_as_they_are_asked_for_and_tell_their_first_row(files: list[Path]) -> None:
     found = list(RowGroups(files).tables(["name", "n"]))
     assert [first for first, _ in found] == [0, 8, 16, 24, 30, 38, 46, 54, 62]

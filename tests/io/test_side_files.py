@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -75,6 +76,8 @@ def test_rows_that_share_an_id_have_names_of_their_own(tmp_path: Path) -> None:
     asked = [(ref(0), "ab", "png"), (ref(1), "ab", "png"), (ref(0), "cd", "png"), (ref(0), None, "png")]
     names = {one.name(row, sha256, "mask", ext) for row, sha256, ext in asked}
     assert len(names) == 4
+    near, far = (replace(ref(0), extra={"focal": length}) for length in (24.0, 200.0))
+    assert len({one.name(row, "ab", "mask", "png") for row in (ref(0), near, far)}) == 3
     assert one.name(ref(0), "ab", "mask", "png") == folder(tmp_path).name(ref(0), "ab", "mask", "png")
     assert one.name(ref(0), "ab", "mask", "png") != folder(tmp_path, "other").name(ref(0), "ab", "mask", "png")
 

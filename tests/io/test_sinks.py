@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from visioncli.errors import OutputError, UsageError
-from visioncli.io.sinks import read_jsonl, whole_or_absent, write_jsonl, write_parquet
+from visioncli.io.durable import whole_or_absent
+from visioncli.io.sinks import read_jsonl, write_jsonl, write_parquet
 
 MIB = 2**20
 PROVENANCE = {"visioncli": json.dumps({"tool": "visioncli 1", "task": "embed"})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from visioncli.errors import UsageError
 from visioncli.io import walk
 from visioncli.io.listing import ListingOptions, survey
+from visioncli.io.tars import tar_members
 
 LONG = b"n" * 251 + b".jpg"  # 255 bytes: the longest name that ext4 takes
 IMAGES = [  # in the promised order: depth first, each directory sorted by name bytes
@@ -92,9 +94,14 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path
     (tmp_path / "in/file.jpg").symlink_to(tmp_path / "elsewhere/1.jpg")
     (tmp_path / "in/folder.jpg").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in/gone.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in/itself.jpg").symlink_to(tmp_path / "in/itself.jpg")
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     listing = survey([str(tmp_path / "in")], ListingOptions())
-    assert [id_ for batch in listing.batches() for id_ in batch["id"].to_pylist()] == ["file.jpg", "gone.jpg"]
+    assert [id_ for batch in listing.batches() for id_ in batch["id"].to_pylist()] == [
+        "file.jpg",
+        "gone.jpg",
+        "itself.jpg",
+    ]
     assert listing.notes == (f"{tmp_path}/in: 2 links to folders not followed",)
 
 
@@ -205,6 +212,68 @@ def test_a_tars_images_are_found_at_their_offsets_as_stored(tmp_path: Path) -> N
         contents.append(Path(os.fsdecode(where)).read_bytes()[int(offset) :][: int(size)])
     assert contents == [b"second", b"first"]
     assert listing.notes == (f"{path}: 2 dot-files or dot-folders skipped",)
+
+
+@pytest.fixture
+def twelve(tmp_path: Path) -> bytes:
+    """A tar of 12 members of 700 bytes: 512 of header and 1,024 of data each, then its end."""
+    make_tar(tmp_path / "whole.tar", {f"{n:02}.jpg": bytes([n]) * 700 for n in range(12)})
+    assert len(column("id", str(tmp_path / "whole.tar"))) == 12
+    return (tmp_path / "whole.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [
+        (lambda tar: tar[: 7 * 1536], "cut off at byte 10752"),
+        (lambda tar: tar[: 7 * 1536 + 300], "cut off at byte 10752"),
+        (lambda tar: tar[: 7 * 1536 + 812], "unexpected end of data"),
+        (lambda tar: tar[: 12 * 1536], "cut off at byte 18432"),
+        (lambda tar: tar[: 5 * 1536 + 150] + b"\xff" + tar[5 * 1536 + 151 :], "damaged or cut off at byte 7680"),
+    ],
+    ids=["between two members", "in a header", "in data", "before its end", "a damaged header"],
+)
+def test_a_tar_that_is_damaged_or_cut_off_loses_no_rows_in_silence(
+    tmp_path: Path, twelve: bytes, damage: Callable[[bytes], bytes], where: str
+) -> None:
+    (tmp_path / "x.tar").write_bytes(damage(twelve))
+    with pytest.raises(UsageError, match=rf"x\.tar cannot be read as an uncompressed tar: .*{where}"):
+        rows(str(tmp_path / "x.tar"))
+
+
+def test_a_link_in_a_tar_stands_for_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "links.tar"
+    links = [
+        (tarfile.SYMTYPE, "before.jpg", "./d/real.jpg"),
+        (tarfile.LNKTYPE, "e/hard.jpg", "./d/real.jpg"),
+        (tarfile.SYMTYPE, "e/soft.jpg", "../d/real.jpg"),
+        (tarfile.SYMTYPE, "e/nowhere.jpg", "gone.jpg"),
+        (tarfile.DIRTYPE, "folder.jpg", ""),
+        (tarfile.LNKTYPE, "e/notes.txt", "d/real.jpg"),
+    ]
+    with tarfile.open(path, "w") as tar:
+        for kind, name, target in (links[0], (tarfile.REGTYPE, "./d/real.jpg", ""), *links[1:]):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.size = kind, target, 4 if kind == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(b"real"))
+    listing = survey([str(path)], ListingOptions())
+    found = [row for batch in listing.batches() for row in batch.to_pylist()]
+    assert [row["source"] for row in found] == [
+        f"{path}!{name}" for name in ("before.jpg", "d/real.jpg", "e/hard.jpg", "e/soft.jpg")
+    ]
+    uri = b"tar:1024:4:" + os.fsencode(path)
+    assert {row["uri"] for row in found} == {uri}
+    assert path.read_bytes()[1024:1028] == b"real"
+    assert listing.notes == (f"{path}: 1 members that are no whole files skipped",)
+    assert tar_members(os.fsencode(path))[b"e/soft.jpg"] == uri
+
+
+def test_what_is_known_of_a_tar_is_forgotten_when_it_changes(tmp_path: Path) -> None:
+    make_tar(tmp_path / "x.tar", {"a.jpg": b"a"})
+    assert list(tar_members(os.fsencode(tmp_path / "x.tar"))) == [b"a.jpg"]
+    make_tar(tmp_path / "x.tar", {"b.jpg": b"b", "c.jpg": b"c"})
+    assert list(tar_members(os.fsencode(tmp_path / "x.tar"))) == [b"b.jpg", b"c.jpg"]
+    assert tar_members(b"/nowhere.tar") == {}
 
 
 def test_members_of_several_tars_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import visioncli
 from visioncli.errors import UsageError
-from visioncli.jobs.keys import differences, is_same_command, refuse_other_output, refuse_other_run
+from visioncli.jobs.keys import differences, is_same_command, refuse_other_output, refuse_other_run, row_key
 
 RESOLVED = {"dtype": "float32", "batch_size": 8, "recipe": "siglip/1"}
 
@@ -76,3 +79,34 @@ def test_the_same_command_is_one_of_the_same_mode_answers_and_rows() -> None:
     assert is_same_command(key(resolved=RESOLVED, model="a"), key(model="a"))
     assert not is_same_command(key(model="a"), key("update", model="a"))
     assert not is_same_command(key(model="a"), key(model="b"))
+
+
+def test_every_file_that_names_others_is_in_the_key_with_its_size_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a.csv", "b.csv", "x.txt", "y.jpg", "m.tar", "d/c.csv", "a.jsonl.gz")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * number)
+        os.utime(tmp_path / name, ns=(0, number))
+    inputs = (
+        "*.csv",
+        "x.txt",
+        "y.jpg",
+        "m.tar",
+        "d",
+        "*.jpg",
+        "-",
+        "http://h/a.csv",
+        "a.jsonl.gz",
+        "nowhere.csv",
+        "*.tsv",
+    )
+    key = row_key(visioncli.Job("embed", visioncli.EmbedOptions(), "out.parquet", inputs))
+    assert key["manifests"] == [
+        ["a.csv", 0, 0],
+        ["b.csv", 1, 1],
+        ["x.txt", 2, 2],
+        ["m.tar", 4, 4],
+        ["a.jsonl.gz", 6, 6],
+    ]

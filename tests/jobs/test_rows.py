@@ -174,6 +174,7 @@ def test_a_column_of_nothing_is_a_column_of_nulls(kind: pa.DataType) -> None:
 def test_a_pass_through_column_may_have_no_name_of_ours() -> None:
     names = reserved_names(embed.TASK, visioncli.EmbedOptions(text_column="caption"))
     ours = {"id", "source", "image_index", "stale", "status", "version", "sha256", "embedding", "text_embedding"}
+    ours |= {"_was", "_kept", "_seen"}  # of a snapshot
     assert ours <= names
     assert {"labels", "score"} <= reserved_names(classify.TASK, LABELS)
     assert "labels" not in names

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from visioncli.errors import LockHeldError, OutputError
-from visioncli.jobs.rundir import RunDirectory, key_in
+from visioncli.jobs.rundir import RunDirectory, key_in, strangers
 
 KEY = {"mode": "run", "answers": {"task": "embed"}}
 HOLD = """
@@ -95,12 +95,46 @@ def test_a_lock_on_a_directory_that_was_moved_away_is_no_lock(tmp_path: Path) ->
     first.close()
 
 
+@pytest.mark.parametrize("parts", [[], [(0, 5)]])
 @pytest.mark.parametrize("torn", ["", '{"mode": "ru', "[]", "null", "{}", "\0" * 64])
-def test_a_torn_key_means_that_nothing_was_begun(tmp_path: Path, torn: str) -> None:
-    with_parts(tmp_path / "r", (0, 5)).close()
+def test_a_torn_key_is_none_and_what_was_finished_under_it_stays(
+    tmp_path: Path, torn: str, parts: list[tuple[int, int]]
+) -> None:
+    with_parts(tmp_path / "r", *parts).close()
     (tmp_path / "r/run.json").write_text(torn)
+    directory = RunDirectory(tmp_path / "r")
+    assert directory.key is None
+    directory.close()
+    assert (tmp_path / "r/part-000000000000-000000000005.parquet").exists() == bool(parts)
+    assert (tmp_path / "r").exists() == bool(parts)
+
+
+def test_a_key_is_written_to_its_end_however_little_a_call_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:7], at))
     with closing(RunDirectory(tmp_path / "r")) as directory:
-        assert directory.key is None
+        directory.write_key({**KEY, "long": "x" * 1000})
+        assert directory.key == {**KEY, "long": "x" * 1000}
+
+
+def test_a_key_outlives_the_parts_that_are_cleared(tmp_path: Path) -> None:
+    with closing(with_parts(tmp_path / "r", (0, 5), (5, 9))) as directory:
+        directory.part(5, 9).unlink()
+        directory.part(5, 9).mkdir()  # cannot be removed as a file is: clearing breaks off here
+        with pytest.raises(OSError, match="part-000000000005"):
+            directory.clear()
+        assert directory.key == KEY
+        directory.part(5, 9).rmdir()
+
+
+def test_what_others_put_into_a_folder_of_parts_is_told_from_ours(tmp_path: Path) -> None:
+    theirs = [".gitkeep", "_run.json.bak", "notes.md", "part-0.parquet.md", "plots", "whole-set.csv"]
+    ours = ["_inputs.parquet", "_run.json", "part-000000000000-000000000005.parquet", ".previous.parquet", ".part.tmp"]
+    for name in theirs + ours:
+        (tmp_path / name).touch()
+    assert sorted(path.name for path in strangers(tmp_path)) == theirs
 
 
 def test_a_key_is_written_over_and_never_emptied_first(tmp_path: Path) -> None:

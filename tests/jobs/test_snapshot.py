@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import small_pictures
-from visioncli.io.listing import ListingOptions, survey
+from visioncli.io.listing import ListingOptions, columns_read, survey
 from visioncli.jobs.listings import Listed
 from visioncli.jobs.snapshot import PLAN, Snapshot, plan_snapshot, visible_schema, write_snapshot
 
@@ -36,6 +36,10 @@ def batches(*sizes: int) -> Iterator[pa.RecordBatch]:
         first += size
 
 
+def prices(rows: Snapshot, first: int, end: int) -> list[int]:
+    return [price for piece in rows.pieces(first, end) for price in piece["price"].to_pylist()]
+
+
 def snapshot(path: Path, *sizes: int, limit: int | None = None) -> Snapshot:
     write_snapshot(path, SCHEMA, batches(*sizes), limit, Listed(True, 7).metadata)
     return Snapshot(path)
@@ -45,7 +49,7 @@ def snapshot(path: Path, *sizes: int, limit: int | None = None) -> Snapshot:
 def test_a_range_is_found_across_row_groups(tmp_path: Path, first: int, end: int) -> None:
     rows = snapshot(tmp_path / "s", 3, 1, 4, 2)
     assert rows.rows == 10
-    assert rows.table(first, end)["price"].to_pylist() == list(range(first, end))
+    assert prices(rows, first, end) == list(range(first, end))
     assert [(ref.position, ref.id, ref.uri, ref.extra) for ref in rows.refs(first, end, ("price",))] == [
         (number, str(number), str(number).encode(), {"price": number}) for number in range(first, end)
     ]
@@ -61,7 +65,24 @@ def test_names_that_came_one_by_one_share_row_groups(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "s", SCHEMA, batches(*[1] * 9000), None, Listed(True).metadata)
     groups = pq.read_metadata(tmp_path / "s")
     assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [8192, 808]
-    assert Snapshot(tmp_path / "s").table(8190, 8195)["price"].to_pylist() == list(range(8190, 8195))
+    assert prices(Snapshot(tmp_path / "s"), 8190, 8195) == list(range(8190, 8195))
+
+
+def test_wide_rows_have_smaller_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("visioncli.jobs.snapshot.GROUP_BYTES", 3 * next(batches(2)).nbytes)
+    rows = snapshot(tmp_path / "s", *[2] * 8)
+    plan_snapshot(tmp_path / "s", lambda batch: pa.record_batch([*batch.columns, *planned(batch)], schema=PLANNED))
+    for found in (rows, Snapshot(tmp_path / "s")):
+        assert [piece["price"].to_pylist() for piece in found.pieces(1, 13)] == [
+            [1, 2, 3, 4, 5],
+            [6, 7, 8, 9, 10, 11],
+            [12],
+        ]
+
+
+def test_references_are_made_without_the_columns_that_nobody_reads() -> None:
+    assert columns_read(PLANNED, ()) == ["id", "uri", "missing", "_seen"]
+    assert columns_read(SCHEMA, ("price",)) == ["id", "uri", "missing", "price"]
 
 
 def test_what_the_limit_cuts_off_is_not_listed(tmp_path: Path) -> None:
@@ -103,7 +124,7 @@ def test_a_plan_that_is_there_is_not_made_again(tmp_path: Path) -> None:
 def test_an_empty_listing_is_an_empty_snapshot(tmp_path: Path) -> None:
     rows = snapshot(tmp_path / "s")
     assert rows.rows == 0
-    assert rows.table(0, 0).schema.names == SCHEMA.names
+    assert list(rows.pieces(0, 0)) == []
     assert list(rows.refs(0, 0, ())) == []
 
 

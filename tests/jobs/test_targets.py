@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -89,6 +91,67 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert directory.path == tmp_path / "out.run"
     directory.write_key(KEY)
     write_parquet(directory.part(0, 1), SCHEMA, [pa.table({"n": [7]}, SCHEMA)])
+    target.publish(directory, SCHEMA, FINISHED)
+    assert os.listdir(tmp_path) == ["out"]
+    assert pq.read_table(tmp_path / "out")["n"].to_pylist() == [7]
+
+
+def replaced(tmp_path: Path) -> tuple[Target, RunDirectory]:
+    """A finished folder with other things in it, and a run that is to replace it, all done."""
+    target = Target.of(f"{tmp_path}/out/")
+    target.publish(work(target), SCHEMA, FINISHED)
+    (tmp_path / "out/plots").mkdir()
+    for name in ("report.html", "plots/a.png", ".gitkeep"):
+        (tmp_path / "out" / name).write_text(name)
+    directory = target.run_directory()
+    directory.write_key(KEY)
+    write_parquet(directory.part(0, 1), SCHEMA, [pa.table({"n": [7]}, SCHEMA)])
+    return target, directory
+
+
+def assert_replaced(tmp_path: Path) -> None:
+    """The new part is there, the old ones are not, and what others put in is."""
+    assert os.listdir(tmp_path) == ["out"]
+    part = "part-000000000000-000000000001.parquet"
+    assert sorted(os.listdir(tmp_path / "out")) == [".gitkeep", "_run.json", part, "plots", "report.html"]
+    assert (tmp_path / "out/plots/a.png").read_text() == "plots/a.png"
+    assert pq.read_table(tmp_path / "out" / part)["n"].to_pylist() == [7]
+
+
+def test_what_others_keep_in_a_folder_is_still_there_when_its_parts_are_replaced(tmp_path: Path) -> None:
+    target, directory = replaced(tmp_path)
+    target.publish(directory, SCHEMA, FINISHED)
+    assert_replaced(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["rename", "rmtree"])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
+def test_a_run_that_is_killed_while_it_replaces_a_folder_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """It dies before the n-th renaming or removal; whoever comes next finishes what was begun."""
+    target, directory = replaced(tmp_path)
+    module, calls = {"rename": os, "rmtree": shutil}[call], iter(range(100))
+    real = getattr(module, call)
+
+    def die(*arguments: object) -> None:
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt), closing(directory):
+        patched.setattr(module, call, die)
+        target.publish(directory, SCHEMA, FINISHED)
+    target.recover()
+    if target.leftover() is not None:
+        with closing(target.run_directory()) as cleaner:
+            target.clean_up(cleaner)
+    assert_replaced(tmp_path)
+
+
+def test_a_folder_that_somebody_removed_meanwhile_is_there_again(tmp_path: Path) -> None:
+    target, directory = replaced(tmp_path)
+    shutil.rmtree(tmp_path / "out")
     target.publish(directory, SCHEMA, FINISHED)
     assert os.listdir(tmp_path) == ["out"]
     assert pq.read_table(tmp_path / "out")["n"].to_pylist() == [7]

@@ -8,9 +8,9 @@ import pytest
 
 from visioncli import models
 from visioncli.jobs.rows import column
-from visioncli.ledger import size_of
 from visioncli.models import ANSWERS, FAMILIES
 from visioncli.models.runtime import RuntimeRequest
+from visioncli.row import size_of
 from visioncli.samples import Facts, ImageRef, Sample
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS

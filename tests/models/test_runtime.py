@@ -21,6 +21,8 @@ def test_a_name_or_number_that_is_none_is_a_usage_error(asked):
 
 
 def test_what_is_asked_for_is_taken():
+    resumed = choose("cpu", "float16", 5, resumes=True).batch_size
+    assert (resumed.value, resumed.reason) == (5, "as the unfinished run")
     runtime = choose("cpu", "float16", 5)
     assert (runtime.device, runtime.dtype, runtime.batch_size) == tuple(
         Choice(v, "asked for") for v in ("cpu", "float16", 5)

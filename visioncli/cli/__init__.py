@@ -5,7 +5,9 @@ Nothing heavy is imported before a command runs, so that --help and completion a
 
 from __future__ import annotations
 
+import resource
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -87,6 +89,20 @@ app.command()(doctor)
 app.command()(parity)
 
 
+def _open_more_files() -> None:
+    """Raise the usual limit of 1,024 open files as far as the system lets us: a run holds a connection a host.
+
+    Only here, for the process is somebody else's where we are a library. Beyond 65,536 nothing is gained, and programs
+    that close every possible file before they start another take their time.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> None:
     """The console script."""
+    _open_more_files()
     app()

@@ -15,6 +15,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from visioncli.errors import UsageError
+
 
 class Show(StrEnum):
     auto = "auto"
@@ -38,10 +40,22 @@ class Dtype(StrEnum):
 
 
 def flag(*names: str, panel: str, help: str, **more: Any) -> Any:
-    """A typer option that also reads VISIONCLI_<its first long name>."""
+    """A typer option that also reads VISIONCLI_<its first long name>; its value is text."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     envvar = "VISIONCLI_" + long.removeprefix("--").replace("-", "_").upper()
+    more = {"callback": _refuse_other_bytes} | more
     return typer.Option(*names, help=help, rich_help_panel=panel, envvar=envvar, show_envvar=False, **more)
+
+
+def _refuse_other_bytes(param: typer.CallbackParam, value: Any) -> Any:
+    """Return a flag's value. Raises UsageError where it is no text: labels are read by models, outputs by others."""
+    for text in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(text, str) and not text.isascii():
+            from visioncli.samples import legible
+
+            if legible(text) != text:
+                raise UsageError(f"{param.opts[0]}: {legible(text)} is not UTF-8; only INPUTs may be of other bytes")
+    return value
 
 
 TASK_PANEL = "Task"

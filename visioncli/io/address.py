@@ -17,10 +17,24 @@ from visioncli.samples import display
 
 _PARTS = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
 _ILLEGAL = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]")  # RFC 3986, 2.2 to 2.4
-_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d*))?")
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?")
 _PORTS = {"http": 80, "https": 443}
-_AZURE_WIRE_SERVER = IPv4Address("168.63.129.16")  # metadata at a public address
+_IN_USE = ip_network("2000::/3")  # IANA, "IPv6 Global Unicast Address Assignments": all else of IPv6 is special
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_SPECIAL = tuple(  # where Python's own table, which differs from version to version, lets something pass
+    map(
+        ip_network,
+        (
+            "168.63.129.16/32",  # Azure's wire server: metadata at a public address
+            "192.0.0.0/24",  # IETF protocol assignments; Oracle's metadata at 192.0.0.192
+            "192.88.99.0/24",  # 6to4 relays, given up (RFC 7526)
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # kept for later, and broadcast
+            "2001::/23",  # IETF protocol assignments, Teredo among them
+            "3fff::/20",  # documentation (RFC 9637)
+        ),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +98,11 @@ def is_public(address: str) -> bool:
     """Whether a numeric address is reachable for all the world, and no cloud's metadata service."""
     number = ip_address(address.partition("%")[0])
     if isinstance(number, IPv6Address):
-        inner = number.ipv4_mapped or number.sixtofour or (number.teredo or (None, None))[1]
+        inner = number.ipv4_mapped or number.sixtofour
         if number in _NAT64:
             inner = IPv4Address(int(number) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return number.is_global and not number.is_multicast and number != _AZURE_WIRE_SERVER
+        if number not in _IN_USE:
+            return False
+    return number.is_global and not any(number in network for network in _SPECIAL)

@@ -58,6 +58,7 @@ UPRIGHT: dict[int, Transpose] = {  # EXIF 2.32, 4.6.4 A: orientation -> what tur
 
 _PILLOW_WARNINGS: tuple[object, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 258, 262, 0
+_TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,10 @@ def _read(
 ) -> Decoded:
     width, height = image.size
     _check_pixels((height, width), options)
-    if format == "PNG" and (fault := formats.png_fault(data)):
-        raise DecodeError(f"decode_{fault}", f"the PNG file is {fault}")
+    if format == "TIFF":
+        _check_pixels(_tile(image), options)
+    if format == "PNG":
+        _load_png(image, data)
     exif = _unless_damaged(read_exif, image, None)
     if format == "JPEG" and target and not options.exact:
         _scale_down(image, target, is_turned=options.upright and _turn(image) >= 5)
@@ -153,6 +156,24 @@ def _check_pixels(size: tuple[int, int], options: DecodeOptions) -> None:
     if height * width > options.max_pixels:
         message = f"{width} x {height} are {height * width} pixels, more than the {options.max_pixels} allowed"
         raise DecodeError("decode_too_many_pixels", message)
+
+
+def _tile(image: ImageFile) -> tuple[int, int]:
+    """(height, width) of a TIFF's tiles, which are decoded whole, however little of them the picture shows."""
+    tags = getattr(image, "tag_v2", {})
+    height, width = (int(np.max(tags.get(tag, 0))) for tag in (_TIFF_TILE_LENGTH, _TIFF_TILE_WIDTH))
+    return height, width
+
+
+def _load_png(image: ImageFile, data: bytes) -> None:
+    """Decode the pixels before anyone asks for EXIF: Pillow would then, and their damage would pass for EXIF's."""
+    if fault := formats.png_fault(data):
+        raise DecodeError(f"decode_{fault}", f"the PNG file is {fault}")
+    image.load()
+    bounds = image.getbbox(alpha_only=False)  # of what is not zero, as rows are that never came
+    is_whole = bounds is not None and bounds[3] == image.height and not formats.png_is_interlaced(data)
+    if not is_whole and formats.png_is_short(data):
+        raise DecodeError("decode_truncated", "the PNG file's pixels end before its last row")
 
 
 def _unless_damaged(read: Callable[[Image.Image], ValueT], image: Image.Image, otherwise: ValueT) -> ValueT:

@@ -10,13 +10,15 @@ import concurrent.futures
 import errno
 import os
 import re
+import ssl
 import stat as modes
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from visioncli.errors import FetchError
+from visioncli.errors import FetchError, UsageError
 from visioncli.samples import display
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _REMOTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 _MEMBER = re.compile(rb"tar:(\d+):(\d+):(.+)", re.DOTALL)
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # the process, or the machine, has as many files open as it may
+PATIENCE_S, PAUSE_S = 60.0, 0.1  # how long a row waits until it may open one, and how often it looks
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -38,6 +42,10 @@ class FetchOptions:
     guard: bool = False  # refuse private, loopback, link-local and metadata addresses
     allow_hosts: tuple[str, ...] = ()  # names or addresses that --guard lets pass
 
+    def __post_init__(self) -> None:
+        if self.ca_cert is not None:
+            trust(self.ca_cert)  # now: the first URL may come after hours of files
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -50,6 +58,17 @@ class Unchanged:
     """The version equals the one seen before; the bytes were not read."""
 
     version: str
+
+
+def trust(ca_cert: str | None) -> ssl.SSLContext:
+    """Return what TLS is to trust: the system's authorities, and those of a PEM file. Raises UsageError."""
+    context = ssl.create_default_context()
+    if ca_cert is not None:
+        try:
+            context.load_verify_locations(ca_cert)
+        except OSError as error:
+            raise UsageError(f"--ca-cert {ca_cert} cannot be read: {error}") from error
+    return context
 
 
 def is_remote(uri: bytes) -> bool:
@@ -81,13 +100,18 @@ def read(uri: bytes, options: FetchOptions, seen: str | None = None) -> Fetched 
             return fetcher.submit(uri, seen).result()
     member = _MEMBER.fullmatch(uri)
     path = member[3] if member else uri
-    try:
-        return _read_file(path, member and (int(member[1]), int(member[2])), options)
-    except ValueError as error:  # a NUL in the path
-        raise FetchError("file_not_found", f"{display(path)!r} can be no path") from error
-    except OSError as error:
-        code = "file_not_found" if error.errno in _ABSENT else "file_unreadable"
-        raise FetchError(code, f"{display(path)}: {os.strerror(error.errno or 0)}") from error
+    extent = (int(member[1]), int(member[2])) if member else None
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _read_file(path, extent, options)
+        except ValueError as error:  # a NUL in the path
+            raise FetchError("file_not_found", f"{display(path)!r} can be no path") from error
+        except OSError as error:
+            if error.errno not in NO_DESCRIPTORS or time.monotonic() > until:
+                code = "file_not_found" if error.errno in _ABSENT else "file_unreadable"
+                raise FetchError(code, f"{display(path)}: {os.strerror(error.errno or 0)}") from error
+        time.sleep(PAUSE_S)
 
 
 def _read_file(path: bytes, extent: tuple[int, int] | None, options: FetchOptions) -> Fetched:

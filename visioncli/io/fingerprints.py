@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from visioncli.io.durable import replacing, sync_folder
 
 LARGE = 8 << 20  # bytes; below it, hashing takes no longer than looking up (about 4 ms)
 SETTLED_S = 2.0  # younger files may change again within one tick of the file system's clock
@@ -25,17 +26,11 @@ def user_cache() -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside, then rename: whole or absent. Raises OSError."""
+    """Write a file of a cache that other processes may write too: whole or absent. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
-        try:
-            beside.write(text)
-            beside.flush()
-            os.fsync(beside.fileno())
-            os.replace(beside.name, path)
-        except BaseException:
-            os.unlink(beside.name)
-            raise
+    with replacing(path, alone=False) as file:
+        file.write(text.encode())
+    sync_folder(path.parent)
 
 
 def sha256_of(path: Path) -> str:

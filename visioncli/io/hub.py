@@ -6,7 +6,6 @@ Knows nothing of what is inside a checkpoint, beyond which files belong to it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,8 +16,9 @@ from visioncli.io import hub_cache, hub_check, hub_remote
 from visioncli.io.fingerprints import LARGE, fingerprint, matches, sha256_of
 from visioncli.io.hub_cache import Record, RecordedFile, Snapshot
 from visioncli.io.hub_check import FileCheck
+from visioncli.io.hub_names import DEMO_ROOT, DEMOS, local_directory, parse, refuse_revision, shadow_notice
 from visioncli.io.hub_remote import Listing, RemoteFile
-from visioncli.io.licences import ALIASES, DEFAULT_COMMITS, DEFAULTS, DEMO_LICENCE, Terms, announcement, terms_of
+from visioncli.io.licences import ALIASES, DEFAULTS, DEMO_LICENCE, Terms, announcement, terms_of
 from visioncli.io.model_cards import is_non_commercial, terms_in
 from visioncli.provenance import Checkpoint
 
@@ -36,19 +36,8 @@ __all__ = [
     "verify",
 ]
 
-DEMOS = {  # what is asked for, as in DEFAULTS -> directory under visioncli/models/demo
-    "classify": "siglip",
-    "embed": "siglip",
-    "features": "dinov3",
-    "segment": "sam3",
-    "detect": "grounding_dino",
-    "depth": "depth_anything3",
-}
-DEMO_ROOT = Path(__file__).parents[1] / "models" / "demo"
 DEADLINE_S = 10.0  # for the hub's first answer; slow proxies take a few seconds
 DEADLINE_WITH_A_COPY_S = 4.0  # what is already here should not wait long for news
-_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_REVISION = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
 
 Say = Callable[[str], None]  # one line for a person, while files arrive
 
@@ -69,11 +58,11 @@ def locate(
     any connection.
     Raises ModelError (not found, gated, not cached), HubUnreachableError, OutputError (disk), UsageError.
     """
-    directory = _directory(model, task)
+    directory = local_directory(model, task)
     if directory:
-        _refuse_revision(model, revision)
+        refuse_revision(model, revision)
         bundled = DEMO_ROOT in directory.parents
-        return _local(model, directory, None) if bundled else _local(directory.name, directory, _shadow_notice(model))
+        return _local(model, directory, None) if bundled else _local(directory.name, directory, shadow_notice(model))
     hub_id, wanted = parse(model, revision)
     if offline or hub_cache.offline():
         return _checkpoint(_cached(hub_id, wanted))
@@ -85,7 +74,7 @@ def pull(model: str, revision: str | None = None, force: bool = False, say: Say 
 
     Raises as `locate` does; UsageError for `demo`, a directory, or when HF_HUB_OFFLINE is set.
     """
-    if _directory(model, "classify"):
+    if local_directory(model, "classify"):
         raise UsageError(f"{model!r} is on this machine already; pull takes a hub id or an alias")
     hub_id, wanted = parse(model, revision)
     if hub_cache.offline():
@@ -102,9 +91,9 @@ def verify(model: str, revision: str | None = None, task: str = "classify") -> I
     Compared with what `pull` recorded, the digests that the hub's cache is named by, or a directory's SHA256SUMS.
     Raises ModelError where there is no such checkpoint, UsageError.
     """
-    directory = _directory(model, task)
+    directory = local_directory(model, task)
     if directory:
-        _refuse_revision(model, revision)
+        refuse_revision(model, revision)
         return hub_check.check(directory, hub_check.sums_in(directory))
     snapshot = _cached(*parse(model, revision), whole=False)
     return hub_check.check(snapshot.directory, hub_check.digests_of(snapshot))
@@ -124,56 +113,6 @@ def terms(hub_id: str, snapshot: Snapshot | None) -> Terms:
     if table:
         return replace(table, gated=table.gated or record.gated)
     return Terms(record.licence, record.gated, is_non_commercial(record.licence))
-
-
-def parse(model: str, revision: str | None = None) -> tuple[str, str]:
-    """Split an alias or hub id with an optional `@revision` into hub id and revision, `main` by default."""
-    name, _, given = model.partition("@")
-    if given and revision and given != revision:
-        raise UsageError(f"{model!r} and --revision {revision} name two revisions; give one")
-    hub_id = ALIASES.get(name.lower(), name)
-    if not _ID.fullmatch(hub_id):
-        raise ModelError(
-            f"no model {model!r}: give a hub id (org/name), a directory, demo, or one of {', '.join(sorted(ALIASES))}"
-        )
-    wanted = given or revision or DEFAULT_COMMITS.get(hub_id) or "main"
-    if not _REVISION.fullmatch(wanted):
-        raise UsageError(f"{wanted!r} is no revision: give a branch, a tag or a commit")
-    return hub_id, wanted
-
-
-def _directory(model: str, task: str) -> Path | None:
-    if model == "demo":
-        if task not in DEMOS:
-            raise ModelError(f"no demo model is bundled for {task}; known: {', '.join(sorted(DEMOS))}")
-        return DEMO_ROOT / DEMOS[task]
-    path = Path(model).expanduser()
-    bundled = model.removeprefix("demo/")
-    if bundled in DEMOS.values() and bundled != model:
-        return DEMO_ROOT / bundled
-    if path.is_dir():
-        return path.resolve()
-    if bundled != model:
-        raise ModelError(f"no bundled model {model!r}; known: {', '.join(f'demo/{name}' for name in _bundled())}")
-    if path.is_file():
-        raise ModelError(f"{model} is a file; --model takes the directory that holds it")
-    if model.startswith(("/", "./", "../", "~")) or "\\" in model:
-        raise ModelError(f"there is no directory {model}")
-    return None
-
-
-def _bundled() -> list[str]:
-    return sorted(set(DEMOS.values()))
-
-
-def _refuse_revision(model: str, revision: str | None) -> None:
-    if revision:
-        raise UsageError(f"--revision {revision} goes with a hub id, and {model!r} is a directory on this machine")
-
-
-def _shadow_notice(model: str) -> str | None:
-    hidden = model in ALIASES or (_ID.fullmatch(model) and not model.startswith("."))
-    return f"{model} is read from the directory of that name here, not from the hub" if hidden else None
 
 
 def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from visioncli.samples import display
 
+DEEPEST = 32  # lists and objects in one another; Parquet opens no more than 48 lists
 SMALL = pa.int32()  # integers that a float64 holds exactly; becomes int64 when settled
 PLAIN_TYPES = {bool: pa.bool_(), float: pa.float64(), str: pa.string()}
 PLAIN_LISTS = {plain: pa.list_(kind) for plain, kind in PLAIN_TYPES.items()}
@@ -30,8 +31,13 @@ def is_json(field: pa.Field) -> bool:
     return bool(field.metadata == _JSON_MARK)
 
 
-def type_of(value: Any) -> pa.DataType:
-    """Return the unsettled type of one JSON value; raises DisagreementError for a list or object of mixed values."""
+def type_of(value: Any, deep: int = DEEPEST) -> pa.DataType:
+    """Return the unsettled type of one JSON value.
+
+    Raises DisagreementError for a list or object of mixed values, or one that lies too deep in others.
+    """
+    if deep == 0:
+        raise DisagreementError
     match value:
         case None:
             return pa.null()
@@ -45,8 +51,8 @@ def type_of(value: Any) -> pa.DataType:
             return pa.string()
         case list():
             of_one_type = len(found := set(map(type, value))) == 1 and PLAIN_LISTS.get(found.pop())  # for speed
-            return of_one_type or pa.list_(common(map(type_of, value)))
-    return pa.struct([(name, type_of(inner)) for name, inner in value.items()])
+            return of_one_type or pa.list_(common(type_of(inner, deep - 1) for inner in value))
+    return pa.struct([(name, type_of(inner, deep - 1)) for name, inner in value.items()])
 
 
 def _integer(value: int) -> pa.DataType:

@@ -21,7 +21,7 @@ from visioncli.io.sources import SOURCES, TABLES, classified
 from visioncli.samples import ImageRef
 from visioncli.tables import look_up
 
-__all__ = ["Listing", "ListingOptions", "refs", "survey"]
+__all__ = ["Listing", "ListingOptions", "columns_read", "refs", "survey"]
 
 
 def survey(inputs: Sequence[str | bytes], options: ListingOptions, stdin: BinaryIO | None = None) -> Listing:
@@ -214,6 +214,12 @@ def refs(
     for position, (id_, uri, extra, version, before, code) in enumerate(rows, first_position):
         error = None if code is None else SourceError(code, CODES[code])
         yield ImageRef(position, id_, uri, extra, version, before, error)
+
+
+def columns_read(schema: pa.Schema, columns_needed: Sequence[str]) -> list[str]:
+    """Return the columns that `refs` reads of a listing with this schema."""
+    own = {"id", "uri", "missing", "version", "_seen", *columns_needed}
+    return [name for name in schema.names if name in own]
 
 
 def _optional(batch: pa.RecordBatch | pa.Table, name: str) -> list[str | None]:

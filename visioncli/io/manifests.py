@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
 from visioncli.io import json_types
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, shown, stamp
+from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp
 from visioncli.io.sheets import Sheet, open_csv, open_jsonl, open_parquet
+from visioncli.samples import display
 
 IMAGE_COLUMNS = ("image", "image_url", "image_path", "url", "path", "file", "file_name", "filename", "img", "src")
 
@@ -198,7 +199,7 @@ def _scalars(batch: pa.RecordBatch, column: str) -> pa.Array:
     if json_types.is_json(batch.schema.field(column)):
         values = pa.array(map(json_types.unquoted, values.to_pylist()), pa.string())
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
-        return pa.array([None if value is None else shown(value) for value in values.to_pylist()], pa.string())
+        return pa.array([None if value is None else display(value) for value in values.to_pylist()], pa.string())
     return _blank_to_null(values.cast(pa.string()))
 
 
@@ -217,4 +218,4 @@ def _shown(uris: pa.Array) -> pa.Array:
     try:
         return uris.cast(pa.string())
     except pa.ArrowInvalid:  # the manifest's folder is not UTF-8
-        return pa.array([None if uri is None else shown(uri) for uri in uris.to_pylist()], pa.string())
+        return pa.array([None if uri is None else display(uri) for uri in uris.to_pylist()], pa.string())

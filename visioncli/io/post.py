@@ -25,7 +25,7 @@ async def post(client: Client, url: str, body: bytes) -> int:
         headers["Authorization"] = address.authorization
     session = client.session_for(address)
     target = URL(str(address), encoded=True)
-    async with client.hosts[address.host, address.port].slots:
+    async with client.hosts.turn(address):
         try:
             async with (
                 asyncio.timeout(client.options.timeout_s),

@@ -44,7 +44,7 @@ class Input:
 
     @property
     def shown(self) -> str:
-        return shown(self.names[0])
+        return display(self.names[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,10 @@ class Source:
     manifest: tuple[str, int, int] | None = None  # path, bytes, modification time in ns
 
 
-def shown(name: bytes) -> str:
-    return name.decode("utf-8", errors="backslashreplace")
-
-
 def stamp(path: bytes) -> tuple[str, int, int]:
     """Path, size in bytes and modification time in ns: what a run key keeps of a manifest."""
     facts = os.stat(path)
-    return shown(absolute(path)), facts.st_size, facts.st_mtime_ns
+    return display(absolute(path)), facts.st_size, facts.st_mtime_ns
 
 
 def absolute(path: bytes, folder: bytes | None = None) -> bytes:

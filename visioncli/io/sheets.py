@@ -1,6 +1,7 @@
 """CSV, TSV, JSONL and Parquet files as an Arrow schema and a stream of record batches.
 
-Knows nothing of images: every column is read, with its type. Only one batch is held at a time.
+Knows nothing of images: every column is read, with its type. Only one batch is held at a time, of so many rows as are
+asked for, or of about BATCH_BYTES.
 """
 
 from __future__ import annotations
@@ -12,26 +13,42 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
 from visioncli.io import json_types
-from visioncli.io.rows import shown
+from visioncli.samples import display
+
+BATCH_BYTES = 32 * 2**20
+CELL_CHARACTERS = 16 * 2**20  # of a CSV; csv's own limit of 131,072 refuses captions that people have
+RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
     schema: pa.Schema
-    read: Callable[[int], Iterator[pa.RecordBatch]]  # rows at a time
+    read: Callable[[int], Iterator[pa.RecordBatch]]  # rows at a time, at most
     notes: tuple[str, ...] = ()
+
+
+def chunks(rows: Iterable[tuple[RowT, int]], most: int) -> Iterator[list[RowT]]:
+    """Yield rows, which come with their sizes in bytes, at most so many or about BATCH_BYTES together."""
+    chunk, held = list[RowT](), 0
+    for row, size in rows:
+        chunk.append(row)
+        held += size
+        if len(chunk) == most or held > BATCH_BYTES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
 
 
 @contextmanager
@@ -41,9 +58,9 @@ def opened(path: bytes) -> Iterator[BinaryIO]:
         with gzip.open(path) if path.lower().endswith(b".gz") else open(path, "rb") as file:
             yield cast(BinaryIO, file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(f"{shown(path)}: the gzip data are damaged ({error})") from error
+        raise UsageError(f"{display(path)}: the gzip data are damaged ({error})") from error
     except OSError as error:
-        raise UsageError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{display(path)} cannot be read: {error.strerror or error}") from error
 
 
 def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:
@@ -67,6 +84,7 @@ def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:
 def _csv_lines(file: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number where the row ends, cells); blank lines are skipped."""
     reader: Any = None
+    csv.field_size_limit(max(CELL_CHARACTERS, csv.field_size_limit()))  # the process's; what others raised stays
     try:
         with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -84,7 +102,8 @@ def _csv_batches(path: bytes, name: str, delimiter: str, schema: pa.Schema, rows
     with opened(path) as file:
         lines = _csv_lines(file, name, delimiter)
         next(lines)
-        while chunk := [_checked(line, cells, len(schema), name) for line, cells in islice(lines, rows)]:
+        sized = ((_checked(line, cells, len(schema), name), sum(map(len, cells))) for line, cells in lines)
+        for chunk in chunks(sized, rows):
             yield pa.record_batch([pa.array(cells, pa.string()) for cells in zip(*chunk, strict=True)], schema=schema)
 
 
@@ -107,7 +126,7 @@ def open_jsonl(path: bytes, name: str) -> Sheet:
     """
     kinds: dict[str, pa.DataType | None] = {}  # None: its values have no common type
     with opened(path) as file:
-        for values in _json_lines(file, name):
+        for values, _ in _json_lines(file, name):
             for column, value in values.items():
                 kinds[column] = _widened(kinds.get(column, pa.null()), value)
     schema = pa.schema([_settled(column, kind) for column, kind in kinds.items()])
@@ -135,23 +154,32 @@ def _settled(column: str, kind: pa.DataType | None) -> pa.Field:
         return json_types.json_field(column)
 
 
-def _json_lines(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def _json_lines(file: BinaryIO, name: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield each line's object, and the line's bytes."""
     for number, line in enumerate(file, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if line.strip():
-            yield _json_object(line, f"{name}, line {number}")
+            yield _json_object(line, f"{name}, line {number}"), len(line)
 
 
 def _json_object(line: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8"))
+        if not isinstance(value, dict):
+            raise UsageError(f'{where} is no JSON object: each line needs the form {{"image": "a.jpg", ...}}')
+        return _encodable(value) if b"\\u" in line else value
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: the text is not UTF-8") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise UsageError(f"{where} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f'{where} is no JSON object: each line needs the form {{"image": "a.jpg", ...}}')
-    return _encodable(value) if b"\\u" in line else value
+    except RecursionError as error:
+        raise _too_deep(where) from error
+    except ValueError as error:  # an integer of more than 4,300 digits, which Python does not read
+        raise UsageError(f"{where}: a number has too many digits; write it as a string") from error
+
+
+def _too_deep(where: str) -> UsageError:
+    return UsageError(f"{where}: lists or objects lie too deep in one another; write them as a string")
 
 
 def _encodable(value: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +190,11 @@ def _encodable(value: dict[str, Any]) -> dict[str, Any]:
 
 def _json_batches(path: bytes, name: str, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     with opened(path) as file:
-        lines = _json_lines(file, name)
-        while chunk := list(islice(lines, rows)):
-            columns = [json_types.column([values.get(field.name) for values in chunk], field) for field in schema]
+        for chunk in chunks(_json_lines(file, name), rows):
+            try:
+                columns = [json_types.column([values.get(field.name) for values in chunk], field) for field in schema]
+            except RecursionError as error:  # they were read, but leave no room to write them
+                raise _too_deep(name) from error
             yield pa.record_batch(columns, schema=schema)
 
 
@@ -196,9 +226,19 @@ def _without_dictionary(kind: pa.DataType) -> pa.DataType:
 def _parquet_batches(path: bytes, name: str, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     with opened(path) as file, _parquet_errors(name):
         # without pre_buffer a row group is decoded as it is read, not held whole
-        for batch in pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20).iter_batches(rows):
+        table = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+        for batch in table.iter_batches(min(rows, _fitting(table))):
             columns = [_stored(column).cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
             yield pa.record_batch(columns, schema=schema)
+
+
+def _fitting(table: pq.ParquetFile) -> int:
+    """How many rows hold about BATCH_BYTES: as they are stored, and, where a dictionary makes that small, as read."""
+    first = next(table.iter_batches(16), None)
+    read = first.nbytes // max(1, len(first)) if first is not None else 0
+    groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
+    stored = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
+    return int(max(1, BATCH_BYTES // max(1, read, stored)))
 
 
 def _stored(column: pa.Array) -> pa.Array:

@@ -10,13 +10,13 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from visioncli.errors import OutputError
-from visioncli.io.sinks import sync_folder
+from visioncli.io.durable import replacing, sync_folder
 from visioncli.samples import ImageRef, display
 
 _HASH_BYTES = 12  # 96 bits: among 10^9 names two are equal once in 10^11 runs (n²/2 over 2^96)
@@ -36,7 +36,7 @@ class SideFolder:
 
     def __init__(self, root: Path, relative_to: Path, salt: str, *, flat: bool = False) -> None:
         self.root, self._salt, self._flat = root, salt, flat
-        self._prefix = PurePosixPath(display(os.fsencode(os.path.relpath(root, relative_to))) or ".")
+        self._prefix = PurePosixPath(display(os.fsencode(os.path.relpath(root, relative_to))))
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._known: set[Path] = set()  # folders that are there
         self._changed: set[Path] = set()  # folders whose entries are not durable yet
@@ -44,9 +44,11 @@ class SideFolder:
     def name(self, ref: ImageRef, sha256: str | None, kind: str, ext: str) -> PurePosixPath:
         """Return `<hh>/<slug>-<hash>.<kind>.<ext>` for a row: the same for the same row, another for any other one.
 
+        What is read beside the picture, a focal length say, is part of the row.
         `kind` is of a-z, 0-9, - and _; `ext` of a-z and 0-9, without its dot.
         """
-        asked = json.dumps([ref.id, ref.position, sha256, self._salt])  # JSON, so that no two rows spell the same text
+        row = [ref.id, ref.position, sha256, self._salt, sorted(ref.extra.items())]
+        asked = json.dumps(row, default=str)  # JSON, so that no two rows spell the same text
         digest = blake2b(asked.encode(), digest_size=_HASH_BYTES).hexdigest()
         return PurePosixPath("" if self._flat else digest[:2], f"{_slug(ref.id)}-{digest}.{kind}.{ext}")
 
@@ -59,7 +61,8 @@ class SideFolder:
         path = self.root / name
         try:
             self._make(path.parent)
-            _write_whole(path, data)
+            with replacing(path, alone=False) as file:
+                file.write(data)
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
         with self._lock:
@@ -79,7 +82,7 @@ class SideFolder:
                     self._changed |= changed
                 raise OutputError(f"{self.root} cannot be written: {error.strerror or error}") from error
 
-    def sweep(self, keep: Collection[str]) -> int:
+    def sweep(self, keep: Container[str]) -> int:
         """Remove our files that are not in `keep` (paths as `write` returned them), then empty folders of ours.
 
         Returns how many files went. Another name than ours stays, and so does a link; but another output's side files
@@ -137,18 +140,3 @@ def _slug(id: str) -> str:
     text = "".join(c if c in "-_" or unicodedata.category(c)[0] in _KEPT else "_" for c in last)
     text = re.sub("__+", "_", text).encode()[:_SLUG_BYTES].decode(errors="ignore").strip("-_")
     return text or "image"
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside, fsync, rename; the folder's entry is not fsynced. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):  # the first error is the one to tell
-            beside.unlink(missing_ok=True)
-        raise

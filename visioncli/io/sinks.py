@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from visioncli.errors import OutputError, UsageError
+from visioncli.errors import UsageError
+from visioncli.io.durable import whole_or_absent
 from visioncli.io.json_lines import json_lines, tables_of
 
 SINKS = {"parquet": "visioncli.io.sinks:write_parquet", "jsonl": "visioncli.io.sinks:write_jsonl"}
@@ -26,34 +24,6 @@ Sink = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
 
 ROW_GROUP_ROWS = 16_384
 ROW_GROUP_BYTES = 64 * 2**20
-
-
-@contextmanager
-def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under `path` complete and durable, or not at all. Raises OutputError."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames and removals in `path` durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

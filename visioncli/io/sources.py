@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import partial
 from io import BufferedReader
 from itertools import chain, groupby
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from visioncli.errors import UsageError
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, shown, stamp, stretches
+from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp, stretches
 from visioncli.io.sheets import opened
-from visioncli.io.walk import Skipped, glob, is_glob, is_image_name, split_glob, walk
+from visioncli.io.tars import members
+from visioncli.io.walk import Skipped, glob, is_glob, split_glob, walk
+from visioncli.samples import display
 
 SOURCES = {  # kind of INPUT -> function (Input, ListingOptions) -> Source; UsageError for one that matches nothing
     "folder": "visioncli.io.sources:read_folder",
@@ -33,6 +34,7 @@ SOURCES = {  # kind of INPUT -> function (Input, ListingOptions) -> Source; Usag
     "parquet": "visioncli.io.manifests:read_parquet",
 }
 TABLES = ("csv", "jsonl", "parquet")
+_NAMING = (*TABLES, "txt", "tar")  # files that name others
 
 _SUFFIXES = {
     b".csv": "csv",
@@ -67,7 +69,7 @@ def _expanded(name: bytes) -> Iterator[tuple[str, bytes]]:
         base, pattern = split_glob(name)
         matches = glob(base, pattern, Skipped(), wanted=lambda found: True)
         if not (found := [base + match for match in matches]):
-            raise UsageError(f"{shown(name)} matches nothing")
+            raise UsageError(f"{display(name)} matches nothing")
         yield from ((inner, match) for match in found)
     else:
         yield kind, name
@@ -84,33 +86,35 @@ def _kind(name: bytes) -> str:
         return _kind_by_suffix(name)
     if is_glob(name):
         return "glob"
-    raise UsageError(f"{shown(name)!r} matches nothing: there is no such file or folder")
+    raise UsageError(f"{display(name)!r} matches nothing: there is no such file or folder")
 
 
 def _kind_by_scheme(scheme: str, name: bytes) -> str:
     if scheme in ("http", "https"):
         return "url"
     if scheme in _LATER:
-        raise UsageError(f"{shown(name)}: {scheme}:// is not supported yet; known: http://, https:// and paths")
-    raise UsageError(f"{shown(name)}: unknown scheme {scheme}://; known: http://, https:// and paths")
+        raise UsageError(f"{display(name)}: {scheme}:// is not supported yet; known: http://, https:// and paths")
+    raise UsageError(f"{display(name)}: unknown scheme {scheme}://; known: http://, https:// and paths")
 
 
 def _kind_by_suffix(name: bytes) -> str:
     """Return the kind of a file; one of no known suffix counts as a picture, its bytes will tell."""
     lower = name.lower()
     if lower.endswith(_COMPRESSED_TAR):
-        raise UsageError(f"{shown(name)}: a compressed tar has no place to start reading at; unpack it to .tar first")
+        raise UsageError(f"{display(name)}: a compressed tar has no place to start reading at; unpack it to .tar first")
     suffix = os.path.splitext(lower.removesuffix(b".gz"))[1]
     kind = _SUFFIXES.get(suffix, "file")
     if lower.endswith(b".gz") and kind == "parquet":
-        raise UsageError(f"{shown(name)}: a gzipped Parquet file cannot be read; unpack it first")
+        raise UsageError(f"{display(name)}: a gzipped Parquet file cannot be read; unpack it first")
     return kind
 
 
-def is_manifest(name: str) -> bool:
-    """Whether an INPUT is a file that names others: its size and time belong to a run's key."""
-    path = os.fsencode(name)
-    return os.path.isfile(path) and _kind_by_suffix(path) != "file"
+def manifests(name: str) -> list[str]:
+    """Return the files behind an INPUT that name others: their sizes and times belong to a run's key."""
+    with suppress(UsageError):  # for the listing to raise, with all that is wrong
+        found = _expanded(os.fsencode(name))
+        return [os.fsdecode(path) for kind, path in found if kind in _NAMING and os.path.isfile(path)]
+    return []
 
 
 def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, notes: list[str]) -> Iterator[Rows]:
@@ -230,35 +234,11 @@ def _names(pieces: list[bytes], end: bytes) -> list[bytes]:
 def read_tar(given: Input, options: ListingOptions) -> Source:
     path = absolute(given.name)
     prefix = given.name + b"!" if given.several else b""
-    if next(_members(path, given.shown, Skipped()), None) is None:
+    if next(members(path, given.shown, Skipped()), None) is None:
         raise UsageError(f"{given.shown} matches nothing: it holds no images")
 
     def triples(skipped: Skipped) -> Triples:
-        for name, offset, size in _members(path, given.shown, skipped):
-            yield prefix + name, b"tar:%d:%d:%s" % (offset, size, path), path + b"!" + name
+        for name, uri in members(path, given.shown, skipped):
+            yield prefix + name, uri, path + b"!" + name
 
     return Source(partial(_walked, triples, given.shown), manifest=stamp(path))
-
-
-@lru_cache(maxsize=4)
-def tar_members(path: bytes) -> dict[bytes, bytes]:
-    """Return the uri of each image in a tar, by its name; nothing when it cannot be read."""
-    try:
-        return {name: b"tar:%d:%d:%s" % (at, size, path) for name, at, size in _members(path, shown(path), Skipped())}
-    except UsageError:
-        return {}
-
-
-def _members(path: bytes, shown_path: str, skipped: Skipped) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, offset, size) of the images in a tar, as stored."""
-    try:
-        with closing(tarfile.open(os.fsdecode(path), "r:", encoding="utf-8", errors="surrogateescape")) as tar:
-            while (member := tar.next()) is not None:
-                cast(Any, tar).members.clear()  # else it would remember every member
-                name = member.name.encode("utf-8", "surrogateescape").removeprefix(b"./")
-                if any(part.startswith(b".") for part in name.split(b"/")):
-                    skipped.dot_files += 1
-                elif member.isreg() and not member.issparse() and is_image_name(name):
-                    yield name, member.offset_data, member.size
-    except (tarfile.TarError, OSError) as error:
-        raise UsageError(f"{shown_path} cannot be read as an uncompressed tar: {error}") from error

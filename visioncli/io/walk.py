@@ -31,6 +31,7 @@ class Skipped:
 
     dot_files: int = 0
     folder_links: int = 0
+    no_files: int = 0  # members of a tar: links to nowhere in it, devices, files with holes
     unreadable: list[str] = field(default_factory=list)
 
     def sentences(self, where: str) -> Iterator[str]:
@@ -38,6 +39,8 @@ class Skipped:
             yield f"{where}: {self.dot_files} dot-files or dot-folders skipped"
         if self.folder_links:
             yield f"{where}: {self.folder_links} links to folders not followed"
+        if self.no_files:
+            yield f"{where}: {self.no_files} members that are no whole files skipped"
         yield from (f"{where}: a folder could not be read and was skipped: {reason}" for reason in self.unreadable)
 
 
@@ -88,7 +91,7 @@ def _entries(folder: bytes, skipped: Skipped, wanted: Callable[[bytes], bool]) -
                 skipped.dot_files += 1
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name + _FOLDER)
-            elif entry.is_symlink() and entry.is_dir():
+            elif entry.is_symlink() and os.path.isdir(entry.path):  # False for a link to itself; is_dir() raises
                 skipped.folder_links += 1
             elif wanted(entry.name):
                 yield entry.name

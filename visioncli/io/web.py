@@ -7,6 +7,7 @@ cores with other work: 354 to 895 images/s at 0.5 to 0.75 ms of CPU each, httpx 
 At most `per_host` requests at once go to a host. One that answers 429 or 5xx with Retry-After rests as a whole, for
 all URLs; where it asks for more than MAX_REST_S, its URLs fail with that status and without a request until then.
 Other passing failures wait for an exponential time with full jitter (Brooker, "Exponential backoff and jitter", 2015).
+Where the process may open no more files, a request waits until it may: that says nothing of the URL.
 
 Knows nothing of threads (see fetch.Fetcher) or pictures.
 """
@@ -14,15 +15,13 @@ Knows nothing of threads (see fetch.Fetcher) or pictures.
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import importlib.metadata
 import random
-import socket
 import ssl
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
 from urllib.parse import urljoin
@@ -32,30 +31,24 @@ from aiohttp.abc import AbstractResolver as Resolver
 from multidict import CIMultiDict
 from yarl import URL
 
-from visioncli.errors import FetchError, UsageError, is_passing
-from visioncli.io.address import Address, is_public, parse_url
-from visioncli.io.fetch import Fetched, FetchOptions, Unchanged
+from visioncli.errors import FetchError, is_passing
+from visioncli.io.address import Address, parse_url
+from visioncli.io.fetch import NO_DESCRIPTORS, PATIENCE_S, PAUSE_S, Fetched, FetchOptions, Unchanged, trust
+from visioncli.io.hosts import MAX_REST_S, Host, HostRestsError, Hosts
+from visioncli.io.sockets import REFUSED, Sockets
+from visioncli.samples import legible
 
 __all__ = ["Client", "Resolver", "open_client", "translate"]
 
 MAX_REDIRECTS = 5
-MAX_REST_S = 60.0  # a longer Retry-After is no pause but a refusal
 _CONNECT_S = 10.0  # for name, TCP and TLS together
 _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 20.0
 _WHOLE = (200, 203)  # 206 would be a part that nobody asked for
 _REDIRECTS = (301, 302, 303, 307, 308)
-_REFUSED = "refused by --guard"  # carried in an OSError's text through the connector, which mixes several into one
 
 
-class _HostRestsError(FetchError):
-    """Its host asked for more time than anyone will wait."""
-
-
-@dataclass(slots=True)
-class _Host:
-    slots: asyncio.Semaphore
-    rests_until: float = 0.0  # time.monotonic()
-    rest_code: str = ""
+class _NoDescriptorError(FetchError):
+    """The process may open no more files just now."""
 
 
 @dataclass(slots=True)
@@ -70,28 +63,36 @@ class _Attempt:
 @dataclass(slots=True)
 class Client:
     options: FetchOptions
-    guarded: aiohttp.ClientSession
-    free: aiohttp.ClientSession  # for --guard off, and for the hosts it lets pass
-    hosts: dict[tuple[str, int], _Host] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.hosts = defaultdict(lambda: _Host(asyncio.Semaphore(self.options.per_host)))
+    hosts: Hosts
+    sockets: Sockets
+    sessions: Mapping[tuple[bool, bool], aiohttp.ClientSession]  # (is guarded, keeps its connections) -> session
 
     async def fetch(self, uri: bytes, seen: str | None) -> Fetched | Unchanged:
         """Fetch one URL, trying again after passing failures. Raises FetchError."""
         origin = parse_url(uri)
         for tried in range(self.options.retries):
             try:
-                return await self._attempt(origin, seen)
+                return await self._patiently(origin, seen)
             except FetchError as error:
-                if isinstance(error, _HostRestsError) or not _is_worth_another_try(error.code):
+                if isinstance(error, HostRestsError) or not _is_worth_another_try(error.code):
                     raise
             await asyncio.sleep(random.uniform(0, min(_MAX_BACKOFF_S, _BACKOFF_S * 2**tried)))
-        return await self._attempt(origin, seen)
+        return await self._patiently(origin, seen)
 
     async def close(self) -> None:
-        await self.guarded.close()
-        await self.free.close()
+        for session in self.sessions.values():
+            await session.close()
+
+    async def _patiently(self, origin: Address, seen: str | None) -> Fetched | Unchanged:
+        """An attempt for which there are descriptors."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self._attempt(origin, seen)
+            except _NoDescriptorError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(PAUSE_S)
 
     async def _attempt(self, origin: Address, seen: str | None) -> Fetched | Unchanged:
         attempt = _Attempt(origin, seen, self.options.timeout_s)
@@ -104,13 +105,8 @@ class Client:
         raise FetchError("fetch_redirects", f"more than {MAX_REDIRECTS} redirects")
 
     async def _politely(self, address: Address, attempt: _Attempt) -> Fetched | Unchanged | Address:
-        """One request, when the host has a slot and does not rest."""
-        host = self.hosts[address.host, address.port]
-        async with host.slots:
-            while (rest := host.rests_until - time.monotonic()) > 0:
-                if rest > MAX_REST_S:
-                    raise _HostRestsError(host.rest_code, f"{address.host} asks to wait for {rest:.0f} s")
-                await asyncio.sleep(rest)
+        """One request, when its turn has come."""
+        async with self.hosts.turn(address) as host, self.sockets.room:
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(attempt.seconds):
@@ -120,7 +116,7 @@ class Client:
             finally:
                 attempt.seconds -= time.monotonic() - begun
 
-    async def _request(self, address: Address, attempt: _Attempt, host: _Host) -> Fetched | Unchanged | Address:
+    async def _request(self, address: Address, attempt: _Attempt, host: Host) -> Fetched | Unchanged | Address:
         session = self.session_for(address)
         url = URL(str(address), encoded=True)
         async with session.get(url, headers=self._headers(address, attempt), allow_redirects=False) as response:
@@ -131,14 +127,15 @@ class Client:
             if response.status not in _WHOLE:
                 _refuse(response, host)
             version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+            version = None if version is None else legible(version)
             if version is not None and version == attempt.seen:
                 return Unchanged(version)  # the connection is closed under the rest of the body
             return Fetched(await _read_body(response, self.options.max_bytes), version)
 
     def session_for(self, address: Address) -> aiohttp.ClientSession:
-        """Return the guarded session, unless --guard is off or --allow-host names the host, alone or with this port."""
+        """Return a guarded session, unless --guard is off or --allow-host names the host, alone or with this port."""
         lets_pass = {address.host, f"{address.host}:{address.port}"} & {*self.options.allow_hosts}
-        return self.guarded if self.options.guard and not lets_pass else self.free
+        return self.sessions[self.options.guard and not lets_pass, not self.sockets.is_crowded]
 
     def _headers(self, address: Address, attempt: _Attempt) -> CIMultiDict[str]:
         headers = CIMultiDict(
@@ -159,32 +156,21 @@ async def open_client(options: FetchOptions, resolver: Resolver | None = None) -
 
     Raises UsageError for a bad --ca-cert.
     """
-    trust = ssl.create_default_context()
-    if options.ca_cert is not None:
-        try:
-            trust.load_verify_locations(options.ca_cert)
-        except OSError as error:
-            raise UsageError(f"--ca-cert {options.ca_cert} cannot be read: {error}") from error
-    return Client(options, _session(trust, _guarded_socket, resolver), _session(trust, None, resolver))
+    tls, sockets = trust(options.ca_cert), Sockets()
 
+    def session(is_guarded: bool, keeps: bool) -> aiohttp.ClientSession:
+        """No limits, cookies or proxies of aiohttp's own: hosts are limited here, and a proxy would pass the guard."""
+        make = sockets.guarded if is_guarded else sockets.free
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=tls, socket_factory=make, resolver=resolver, force_close=not keeps
+        )
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout)
 
-def _session(
-    trust: ssl.SSLContext, make_socket: aiohttp.connector.SocketFactoryType | None, resolver: Resolver | None
-) -> aiohttp.ClientSession:
-    """No limits, cookies or proxies of aiohttp's own: hosts are limited above, and a proxy would pass the guard."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=trust, socket_factory=make_socket, resolver=resolver),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
-    )
-
-
-def _guarded_socket(info: aiohttp.connector.AddrInfoType) -> socket.socket:
-    """Judge the very address that is about to be connected to, whatever name or redirect led here."""
-    family, kind, protocol, _, place = info
-    if not is_public(str(place[0])):
-        raise PermissionError(errno.EACCES, f"{place[0]} {_REFUSED}")
-    return socket.socket(family, kind, protocol)
+    sessions = {
+        (is_guarded, keeps): session(is_guarded, keeps) for is_guarded in (False, True) for keeps in (False, True)
+    }
+    return Client(options, Hosts(options.per_host), sockets, sessions)
 
 
 def _follow(address: Address, response: aiohttp.ClientResponse) -> Address:
@@ -196,14 +182,13 @@ def _follow(address: Address, response: aiohttp.ClientResponse) -> Address:
         raise FetchError("fetch_redirects", f"a redirect leads to {location!r}") from error
 
 
-def _refuse(response: aiohttp.ClientResponse, host: _Host) -> NoReturn:
+def _refuse(response: aiohttp.ClientResponse, host: Host) -> NoReturn:
     code = f"http_{response.status}"
     rest = _seconds(response.headers.get("Retry-After"))
     if rest is not None and _is_worth_another_try(code):
-        host.rests_until = max(host.rests_until, time.monotonic() + rest)
-        host.rest_code = code
-    kind = _HostRestsError if (rest or 0) > MAX_REST_S else FetchError
-    raise kind(code, f"the server answered {response.status} {response.reason or ''}".rstrip())
+        host.rest(rest, code)
+    kind = HostRestsError if (rest or 0) > MAX_REST_S else FetchError
+    raise kind(code, f"the server answered {response.status} {legible(response.reason or '')}".rstrip())
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -239,11 +224,13 @@ def _is_worth_another_try(code: str) -> bool:
 
 def translate(error: Exception, address: Address, options: FetchOptions) -> NoReturn:
     """Raise what went wrong with a request as FetchError."""
-    words = f"{address.host}: {str(error) or type(error).__name__}"
+    words = f"{address.host}: {legible(str(error)) or type(error).__name__}"
     match error:
+        case OSError() if error.errno in NO_DESCRIPTORS:
+            raise _NoDescriptorError("fetch_connection", words) from error
         case TimeoutError():
             raise FetchError("fetch_timeout", f"no complete answer from {address.host} within {options.timeout_s:g} s")
-        case _ if _REFUSED in words:
+        case _ if REFUSED in words:
             raise FetchError("url_refused", words) from error
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
             raise FetchError("fetch_tls", words) from error

@@ -10,7 +10,7 @@ from visioncli.jobs.job import Device, Job, Policy, Progress, Stop
 from visioncli.jobs.look import look_at
 from visioncli.jobs.steps import run, steps
 from visioncli.jobs.summary import Summary
-from visioncli.pipeline import Settings
+from visioncli.settings import Settings
 
 __all__ = [
     "Device",

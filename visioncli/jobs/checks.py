@@ -13,6 +13,7 @@ from visioncli.io import hub
 from visioncli.jobs.job import Job
 from visioncli.jobs.keys import is_same_command, row_key, run_key
 from visioncli.jobs.rundir import RunDirectory
+from visioncli.jobs.side_files import sweep_leftover
 from visioncli.jobs.summary import Summary
 from visioncli.jobs.targets import Target
 from visioncli.provenance import Checkpoint
@@ -52,6 +53,7 @@ def published_before(job: Job, target: Target, directory: RunDirectory, checkpoi
     stored = target.leftover()
     if stored is None:
         return None
+    sweep_leftover(target, stored)
     target.clean_up(directory)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     options = task.for_rows(job.options, stored["finished"]["has_images"])

@@ -9,7 +9,7 @@ from typing import Any
 from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
 from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
-from visioncli.pipeline import Settings
+from visioncli.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Policy:
     overwrite: bool = False
     update: bool = False
     retry_failed: bool = False
-    max_error_rate: float | None = None  # failed rows over all rows, after at least 100 rows
+    max_error_rate: float | None = None  # failed rows over those that this run asks, after at least 100 of them
     max_runtime_s: float | None = None
     unique_ids: bool = False
     part_rows: int = 4096  # a part closes on rows, time or bytes, so that a slow model loses little when it is killed

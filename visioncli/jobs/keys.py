@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from visioncli.errors import UsageError
-from visioncli.io.sources import is_manifest
+from visioncli.io.sources import manifests
 from visioncli.jobs.job import Job
 from visioncli.provenance import Checkpoint
 
@@ -61,7 +61,7 @@ def row_key(job: Job) -> dict[str, Any]:
         "texts": list(job.texts),
         "limit": job.limit,
         "columns": listing,
-        "manifests": [_stamp(name) for name in job.inputs if is_manifest(name)],
+        "manifests": [_stamp(path) for name in job.inputs for path in manifests(name)],
     }
 
 

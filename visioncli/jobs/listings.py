@@ -19,7 +19,7 @@ from visioncli.errors import UsageError
 from visioncli.io.fetch import is_remote
 from visioncli.io.listing import Listing, survey
 from visioncli.io.listing import Progress as Counted
-from visioncli.io.sources import tar_members
+from visioncli.io.tars import tar_members
 from visioncli.jobs.job import Job, Stop
 from visioncli.jobs.previous import Previous
 from visioncli.jobs.rows import reserved_names
@@ -57,7 +57,8 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
     if not job.inputs:
         raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
     options = replace(job.listing, reserved=reserved_names(task, job.options))
-    listing = survey([os.fsencode(name) for name in job.inputs], options, sys.stdin.buffer)
+    stdin = getattr(sys.stdin, "buffer", None)  # none where it is closed, or a notebook's
+    listing = survey([os.fsencode(name) for name in job.inputs], options, stdin)
     for note in listing.notes:
         log.info(note)
     for name in set(task.reads(job.options)) & set(listing.renamed):

@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from visioncli.errors import ErrorRateError, VisioncliError
+from visioncli.errors import ErrorRateError
 from visioncli.io.sinks import write_parquet
 from visioncli.jobs.job import Policy
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, visible_schema
 from visioncli.jobs.standing import Outcome, Standing, merged_table
-from visioncli.ledger import size_of
-from visioncli.samples import Answer, Failure
+from visioncli.row import size_of
+from visioncli.samples import Answer, Failure, Kept
 from visioncli.tasks import Task
 
 RATE_FROM_ROWS = 100  # an error rate over fewer rows says nothing
@@ -34,28 +34,31 @@ class Shard:
 
 @dataclass(slots=True)
 class Tally:
-    """Rows so far, over all parts of the run."""
+    """Rows so far: as the table has them, and how those went that this run has asked itself."""
 
-    ok: int = 0
-    failed: Counter[str] = field(default_factory=Counter)  # by code
+    done: int = 0  # those of earlier, interrupted runs included
+    failed: int = 0  # of these
+    asked: int = 0  # in this run: no earlier answer was known to stand
+    missed: Counter[str] = field(default_factory=Counter)  # of these, by code; the last good answer may stand for one
 
-    @property
-    def rows(self) -> int:
-        return self.ok + self.failed.total()
-
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome, standing: Standing | None = None) -> None:
+        missed = isinstance(outcome, Failure)
+        stands = None if standing is None else standing.is_ok(outcome)
+        self.done += 1
+        self.failed += missed if stands is None else not stands
+        if not isinstance(outcome, Kept):
+            self.asked += 1
         if isinstance(outcome, Failure):
-            self.failed[outcome.error.code] += 1
-        else:
-            self.ok += 1
+            self.missed[outcome.error.code] += 1
 
     def check(self, max_error_rate: float | None) -> None:
-        """Raise ErrorRateError when too many rows failed."""
-        if max_error_rate is None or self.rows < RATE_FROM_ROWS or self.failed.total() <= max_error_rate * self.rows:
+        """Raise ErrorRateError when too many of the rows that this run asked failed."""
+        missed = self.missed.total()
+        if max_error_rate is None or self.asked < RATE_FROM_ROWS or missed <= max_error_rate * self.asked:
             return
-        code, count = self.failed.most_common(1)[0]
+        code, count = self.missed.most_common(1)[0]
         raise ErrorRateError(
-            f"{self.failed.total()} of {self.rows} rows failed ({count} with {code}), more than --max-error-rate "
+            f"{missed} of {self.asked} rows failed ({count} with {code}), more than --max-error-rate "
             "allows; finished parts are kept, the same command goes on from here"
         )
 
@@ -83,21 +86,19 @@ def write_parts(
 ) -> Iterator[Tally]:
     """Write the shard's outcomes as parts, and yield the tally after each outcome.
 
-    What is finished when `outcomes` ends early or raises a VisioncliError is written too.
+    What is finished is written too when `outcomes` ends early or raises, whatever it raises.
     """
     part = Part(snapshot, directory, table, standing, shard.first)
     try:
         for outcome in outcomes:
             part.add(outcome)
-            tally.add(outcome)
+            tally.add(outcome, standing)
             tally.check(policy.max_error_rate)
             if part.is_due(policy):
                 part.write()
             yield tally
-    except VisioncliError:
-        part.write()
-        raise
-    part.write()
+    finally:
+        part.write()  # nothing more, where a part that cannot be written is what was raised
 
 
 def output_schema(inputs: pa.Schema, answers: pa.Schema) -> pa.Schema:
@@ -141,8 +142,14 @@ class Part:
         if not outcomes:
             return
         first, end = self.first, self.first + len(outcomes)
-        inputs = self.snapshot.table(first, end)
         answers = merged_table(outcomes, self.table.task, self.table.options, self.table.answers, self.standing)
         self.table.settle()
-        write_parquet(self.directory.part(first, end), self.table.output, [beside(inputs, answers, self.table.output)])
+        write_parquet(self.directory.part(first, end), self.table.output, self._pieces(first, end, answers))
         self.first = end
+
+    def _pieces(self, first: int, end: int, answers: pa.Table) -> Iterator[pa.Table]:
+        """Yield the part's rows, with so many of their inputs at a time as one row group of the snapshot has."""
+        reached = 0
+        for inputs in self.snapshot.pieces(first, end):
+            yield beside(inputs, answers.slice(reached, len(inputs)), self.table.output)
+            reached += len(inputs)

@@ -28,9 +28,9 @@ _LIGHT = ["id", "source", "status", "error_code", "sha256", "bytes", "version"]
 class Previous:
     """Open with `Previous.open`. Methods may be called from any thread."""
 
-    def __init__(self, files: list[Path], provenance: dict[str, Any], text_column: str | None) -> None:
+    def __init__(self, files: list[Path], scratch: Path, provenance: dict[str, Any], text_column: str | None) -> None:
         self.provenance = provenance
-        self._table = RowGroups(files)
+        self._table = RowGroups(files, scratch / ".previous")
         self.schema, self.rows = self._table.schema, self._table.rows
         self.text_column = text_column if text_column in self.schema.names else None
         self.identity: U64
@@ -56,7 +56,7 @@ class Previous:
 
     @classmethod
     def open(cls, output: Path, scratch: Path, text_column: str | None = None) -> Previous:
-        """Open a Parquet file, a JSONL file (copied to Parquet in `scratch`), or a folder of parts.
+        """Open a Parquet file, a JSONL file, or a folder of parts; `scratch` is a folder for copies, `.previous.*`.
 
         Raises UsageError when it is none of ours.
         """
@@ -65,7 +65,7 @@ class Previous:
             metadata = pq.read_schema(files[0]).metadata or {} if files else {}
             if b"visioncli" not in metadata:
                 raise UsageError(f"{output} was not written by visioncli: it carries no provenance")
-            return cls(files, json.loads(metadata[b"visioncli"]), text_column)
+            return cls(files, scratch, json.loads(metadata[b"visioncli"]), text_column)
         except (pa.ArrowException, KeyError, OSError) as error:
             raise UsageError(f"{output} cannot be read as an output of visioncli: {error}") from error
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from visioncli.jobs.snapshot import PLAN
 from visioncli.provenance import ModelInfo
-from visioncli.samples import Answer, Facts, Failure
+from visioncli.samples import Answer, Facts, Failure, legible
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
 
@@ -34,9 +35,9 @@ _ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1, token_shape=(1, 1))
 
 
 def reserved_names(task: Task[Any, Any], options: Any) -> frozenset[str]:
-    """Return the names that a pass-through column may not have."""
+    """Return the names that a pass-through column may not have: the output's, and a snapshot's own."""
     own = task.columns(options, _ANY_MODEL).names
-    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *own])
+    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *PLAN.names, *own])
 
 
 def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool) -> pa.Schema:
@@ -72,7 +73,8 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 def _row(outcome: Answer[Any] | Failure, task: Task[Any, Any], options: Any) -> dict[str, Any]:
     row = _facts(outcome.facts or Facts(version=outcome.ref.version))
     if isinstance(outcome, Failure):
-        return row | {"status": "error", "error_code": outcome.error.code, "error": str(outcome.error), "stale": False}
+        error = legible(str(outcome.error))  # one text that no table can hold would take its whole part with it
+        return row | {"status": "error", "error_code": outcome.error.code, "error": error, "stale": False}
     return row | {"status": "ok", "stale": False} | task.to_row(outcome.result, options)
 
 
@@ -81,7 +83,7 @@ def _facts(facts: Facts) -> dict[str, Any]:
     return {
         "sha256": facts.sha256,
         "bytes": facts.bytes,
-        "version": facts.version,
+        "version": None if facts.version is None else legible(facts.version),
         "height": height,
         "width": width,
     }

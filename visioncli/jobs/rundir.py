@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from visioncli.errors import LockHeldError, OutputError
-from visioncli.io.sinks import sync_folder
+from visioncli.io.durable import sync_folder
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
+_SCRATCH = (".*.tmp", ".previous.*")
 
 
 class RunDirectory:
@@ -60,7 +61,7 @@ class RunDirectory:
         """Give the lock back; a directory in which nothing was begun goes."""
         if self._lock < 0:
             return
-        if self.key is None and _is_at(self._lock, self._run_json):
+        if self.key is None and not self.parts() and _is_at(self._lock, self._run_json):
             self._forget()
         self._unlock()
 
@@ -70,7 +71,7 @@ class RunDirectory:
 
     @property
     def key(self) -> dict[str, Any] | None:
-        """The key of the run that was begun here; None for a new one, or one that died before it wrote anything."""
+        """The key of the run that was begun here; None for a new one, one that died before it wrote it, a torn one."""
         return key_in(self._run_json)
 
     def write_key(self, key: Mapping[str, Any]) -> None:
@@ -79,7 +80,9 @@ class RunDirectory:
         # is written over, never emptied first: losing the key would lose every finished part.
         text = json.dumps(key, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
-            os.pwrite(self._lock, text, 0)
+            written = 0
+            while written < len(text):  # a full disk, or a signal, may leave the rest for the next call
+                written += os.pwrite(self._lock, text[written:], written)
             os.ftruncate(self._lock, len(text))
             os.fsync(self._lock)
         except OSError as error:
@@ -90,8 +93,7 @@ class RunDirectory:
 
     def parts(self) -> list[tuple[int, int, Path]]:
         """Return (first, end, path) of what is done, in order."""
-        found = ((_PART.fullmatch(entry.name), entry) for entry in self.path.iterdir())
-        return sorted((int(match[1]), int(match[2]), entry) for match, entry in found if match)
+        return parts_in(self.path)
 
     def gaps(self, rows: int) -> list[tuple[int, int]]:
         """Return the ranges [first, end) of `rows` that no part holds, in order."""
@@ -104,15 +106,15 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Forget the run that was begun here; the lock stays."""
-        os.ftruncate(self._lock, 0)  # first: parts without a key are nobody's, a key without its parts would be a lie
         for _, _, part in self.parts():
             part.unlink()
         self.clear_scratch()
         self.snapshot.unlink(missing_ok=True)
+        os.ftruncate(self._lock, 0)  # last: parts without a key are nobody's, a key whose parts are gone asks anew
 
     def clear_scratch(self) -> None:
         """Remove what only a run at work needs: half-written files and copies."""
-        for scratch in (*self.path.glob(".*.tmp"), *self.path.glob(".previous.parquet"), *self.path.glob("whole-*")):
+        for scratch in (path for pattern in (*_SCRATCH, "whole-*") for path in self.path.glob(pattern)):
             scratch.unlink()
 
     def remove(self) -> None:
@@ -144,6 +146,22 @@ def key_in(run_json: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return key if isinstance(key, dict) and "mode" in key else None
+
+
+def parts_in(folder: Path) -> list[tuple[int, int, Path]]:
+    """Return (first, end, path) of a folder's parts, in order."""
+    found = ((_PART.fullmatch(entry.name), entry) for entry in folder.iterdir())
+    return sorted((int(match[1]), int(match[2]), entry) for match, entry in found if match)
+
+
+def strangers(folder: Path) -> list[Path]:
+    """Return what others put into a folder of parts."""
+    ours = ("_run.json", "_inputs.parquet", *_SCRATCH)
+    return [
+        path
+        for path in folder.iterdir()
+        if not _PART.fullmatch(path.name) and not any(path.match(pattern) for pattern in ours)
+    ]
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from visioncli.errors import UsageError
 from visioncli.io.side_files import SideFolder
 from visioncli.jobs.job import Job
-from visioncli.jobs.targets import Target
-from visioncli.pipeline import Save
+from visioncli.jobs.targets import Target, part_tables
+from visioncli.provenance import ModelInfo
 from visioncli.samples import Sample
+from visioncli.settings import Save
 from visioncli.tables import look_up
 from visioncli.tasks.depth import EXPORTS, DepthMap, DepthOptions
 from visioncli.tasks.embed import Embedded, EmbedOptions
@@ -49,11 +50,15 @@ class Folders:
     overlay: SideFolder | None
 
     @classmethod
-    def of(cls, job: Job, key: Mapping[str, Any]) -> Folders:
-        """The folders of a job whose run key is `key`: another model's or parameter's files have other names."""
-        digest = hashlib.sha256(json.dumps(key["answers"], sort_keys=True).encode()).hexdigest()
-        output = Target.of(job.output).path
-        files = SideFolder(output.with_name(output.name + ".files"), output.parent, digest)
+    def of(cls, job: Job, answers: Mapping[str, Any], info: ModelInfo) -> Folders:
+        """The folders of a job whose answers depend on `answers` (see `keys.answer_key`) and on the loaded model.
+
+        Files that may have other bytes have other names: those of an earlier output stay as they are until it is
+        replaced.
+        """
+        salt = {"answers": answers, "resolved": info.resolved, "device": info.device}
+        digest = hashlib.sha256(json.dumps(salt, sort_keys=True).encode()).hexdigest()
+        files = _side_folder(Target.of(job.output), digest)
         return cls(files, SideFolder(Path(job.overlay), Path(job.overlay), digest, flat=True) if job.overlay else None)
 
     def sync(self) -> None:
@@ -61,6 +66,36 @@ class Folders:
         for folder in (self.files, self.overlay):
             if folder is not None:
                 folder.sync()
+
+
+def _side_folder(target: Target, salt: str) -> SideFolder:
+    return SideFolder(target.path.with_name(target.path.name + ".files"), target.path.parent, salt)
+
+
+def sweep_leftover(target: Target, key: Mapping[str, Any]) -> None:
+    """Remove the side files that no row names, after a run that published its output and was killed before it did."""
+    files, parts = _side_folder(target, ""), target.leftover_parts(key)
+    if files.root.exists() and parts is not None:
+        files.sweep(Named(named_files(part_tables(parts))))
+
+
+class Named:
+    """The paths that a table's rows name, as 64-bit hashes: 8 bytes each, for tables of millions of rows.
+
+    Another path passes for one of n of them once in 2^64 / n times; what no row names is then left where it is.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._hashes = np.sort(np.fromiter(map(_hash, paths), np.uint64))
+
+    def __contains__(self, path: object) -> bool:
+        wanted = np.uint64(_hash(str(path)))
+        at = int(np.searchsorted(self._hashes, wanted))
+        return at < len(self._hashes) and bool(self._hashes[at] == wanted)
+
+
+def _hash(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def saving(job: Job, options: Any, folders: Folders) -> Save | None:
@@ -91,7 +126,7 @@ def named_files(tables: Iterable[pa.Table]) -> Iterator[str]:
             if name.endswith("_path") and pa.types.is_string(kind):
                 yield from table[name].drop_null().to_pylist()
             elif name == "objects" and pa.types.is_list(kind) and kind.value_type.get_field_index("mask_path") >= 0:
-                yield from pc.struct_field(pc.list_flatten(table[name]), "mask_path").to_pylist()
+                yield from pc.struct_field(pc.list_flatten(table[name]), "mask_path").drop_null().to_pylist()
 
 
 def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:

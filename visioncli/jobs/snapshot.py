@@ -14,13 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from visioncli.io.listing import refs
-from visioncli.io.sinks import whole_or_absent
+from visioncli.io.durable import whole_or_absent
+from visioncli.io.listing import columns_read, refs
 from visioncli.samples import ImageRef
 
 ROWS = 8192  # rows of one row group: what is in memory at once, and how coarsely a range is found
-_HIDDEN = frozenset({"uri", "missing", "version", "_was", "_kept", "_seen"})  # not for the output
+GROUP_BYTES = 32 * 2**20  # or fewer rows, where they are wide
 PLAN = pa.schema([("_was", pa.int64()), ("_kept", pa.bool_()), ("_seen", pa.string())])
+_HIDDEN = frozenset({"uri", "missing", "version", *PLAN.names})  # not for the output
 
 Plan = Callable[[pa.RecordBatch], pa.RecordBatch]  # adds the columns of PLAN
 
@@ -40,15 +41,15 @@ def write_snapshot(
 
 
 def _groups(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.Table]:
-    """Yield the first `limit` rows as tables of at least ROWS rows but the last: names may have come one by one."""
-    waiting, rows, remaining = list[pa.RecordBatch](), 0, limit
+    """Yield the first `limit` rows as tables of at least ROWS rows or GROUP_BYTES: names may have come one by one."""
+    waiting, rows, size, remaining = list[pa.RecordBatch](), 0, 0, limit
     for batch in batches:
         waiting.append(batch if remaining is None else batch.slice(0, remaining))
-        rows += len(waiting[-1])
+        rows, size = rows + len(waiting[-1]), size + waiting[-1].nbytes
         remaining = None if remaining is None else remaining - len(waiting[-1])
-        if rows >= ROWS or remaining == 0:
+        if rows >= ROWS or size >= GROUP_BYTES or remaining == 0:
             yield pa.Table.from_batches(waiting).combine_chunks()
-            waiting, rows = [], 0
+            waiting, rows, size = [], 0, 0
         if remaining == 0:
             return
     if waiting:
@@ -58,15 +59,17 @@ def _groups(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa
 def plan_snapshot(path: Path, plan: Plan) -> None:
     """Write the snapshot again with the columns of PLAN; whole or absent, so a killed pass is done again."""
     file = pq.ParquetFile(path)
-    if "_was" in file.schema_arrow.names:
+    if PLAN.names[0] in file.schema_arrow.names:
         return
     schema = pa.schema([*file.schema_arrow, *PLAN])
     known = {key.decode(): value.decode() for key, value in file.metadata.metadata.items() if key != b"ARROW:schema"}
-    write_snapshot(path, schema, (plan(batch) for batch in file.iter_batches(ROWS)), None, lambda: known)
+    groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
+    batches = (plan(batch) for group in groups for batch in group.combine_chunks().to_batches())
+    write_snapshot(path, schema, batches, None, lambda: known)
 
 
 class Snapshot:
-    """Ranges of rows. One thread for `table`, another for the iterator of `refs`."""
+    """Ranges of rows. One thread for `pieces`, another for the iterator of `refs`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -75,12 +78,12 @@ class Snapshot:
         self.schema: pa.Schema = file.schema_arrow
         groups = (file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
         self._firsts = [0, *accumulate(groups)]
-        self._group = lru_cache(maxsize=4)(lambda number: file.read_row_group(number, use_threads=False))
+        self._group = lru_cache(maxsize=1)(lambda number: file.read_row_group(number, use_threads=False))
 
-    def table(self, first: int, end: int) -> pa.Table:
-        """Return rows [first, end) with every column."""
-        pieces = [_cut(self._group(number), at, first, end) for number, at in self._overlap(first, end)]
-        return pa.concat_tables(pieces) if pieces else self.schema.empty_table()
+    def pieces(self, first: int, end: int) -> Iterator[pa.Table]:
+        """Yield rows [first, end) with every column, a row group at a time."""
+        for number, at in self._overlap(first, end):
+            yield _cut(self._group(number), at, first, end)
 
     def tables(self, names: list[str]) -> Iterator[pa.Table]:
         """Yield these columns of all rows, a row group at a time."""
@@ -95,8 +98,9 @@ class Snapshot:
     def refs(self, first: int, end: int, extras: Sequence[str]) -> Iterator[ImageRef]:
         """Yield rows [first, end) as references, with the columns `extras` beside them."""
         file = pq.ParquetFile(self._path)  # its own reader: the pipeline's feeder runs far ahead of the parts
+        names = columns_read(self.schema, extras)
         for number, at in self._overlap(first, end):
-            table = _cut(file.read_row_group(number, use_threads=False), at, first, end)
+            table = _cut(file.read_row_group(number, columns=names, use_threads=False), at, first, end)
             yield from refs(table, max(first, at), extras)
 
     def _overlap(self, first: int, end: int) -> list[tuple[int, int]]:

@@ -101,6 +101,11 @@ class Standing:
         )
         return (was, True) if stale else (-1, False)
 
+    def is_ok(self, outcome: Outcome) -> bool | None:
+        """Return whether the earlier row that stands for this one was answered; None where none stands."""
+        row, _ = self.row(outcome)
+        return bool(self._previous.ok[row]) if row >= 0 else None
+
     def table(self, rows: NDArray[np.int64], stale: NDArray[np.bool_], schema: pa.Schema) -> pa.Table:
         """Return earlier answers with the columns of `schema`, `stale` as given where the run renews it."""
         names = [name for name in schema.names if name in self._previous.schema.names]
@@ -126,7 +131,9 @@ def merged_table(
 ) -> pa.Table:
     """Return the answer columns of `outcomes` in order, new answers and standing ones together."""
     if standing is None:
-        return answer_table([o for o in outcomes if not isinstance(o, Kept)], task, options, schema)
+        answered = [o for o in outcomes if not isinstance(o, Kept)]
+        assert len(answered) == len(outcomes), "an earlier answer stands where there is no earlier output"
+        return answer_table(answered, task, options, schema)
     found = [standing.row(outcome) for outcome in outcomes]
     rows = np.array([row for row, _ in found], np.int64)
     new = [o for o, row in zip(outcomes, rows, strict=True) if row < 0 and not isinstance(o, Kept)]

@@ -88,7 +88,7 @@ class Run:
         self._settle(key, previous)
         snapshot = self._snapshot(previous)
         self.stop.check()
-        predictor = models.load(self.checkpoint, self.job.task, self._request(snapshot.rows))
+        predictor = models.load(self.checkpoint, self.job.task, self._request(snapshot.rows, resumed))
         key["resolved"] = predictor.info.resolved
         self._settle(key, previous)
         predictor.check(options)
@@ -100,7 +100,12 @@ class Run:
 
     def _resumable(self) -> bool:
         """Whether an unfinished run of this mode is here; forgets it with --no-resume, or when it never began."""
-        stored = self.directory.key
+        stored, parts = self.directory.key, self.directory.parts()
+        if stored is None and parts and self.job.policy.resume:
+            raise UsageError(
+                f"{self.directory.path} holds {len(parts)} finished parts, but its run.json is damaged, so that nobody "
+                "can tell what they answer; move them away, or say --no-resume to delete them and begin anew"
+            )
         if stored is None or not self.directory.snapshot.exists() or not self.job.policy.resume:
             self.directory.clear()
             return False
@@ -151,6 +156,9 @@ class Run:
             plan_snapshot(path, Planner(previous, snapshot_identities(Snapshot(path)), previous.text_column))
         return Snapshot(path)
 
-    def _request(self, rows: int) -> RuntimeRequest:
-        asked = self.job.device
-        return RuntimeRequest(asked.device, asked.dtype, asked.batch_size, rows, asked.hailo)
+    def _request(self, rows: int, resumed: bool) -> RuntimeRequest:
+        """Return what to load. An automatic batch size follows the memory that is free; a resumed run keeps its own."""
+        asked, stored = self.job.device, self.directory.key
+        before = (stored["resolved"] or {}).get("batch_size") if resumed and stored is not None else None
+        batch_size, resumes = (before, True) if asked.batch_size is None and before else (asked.batch_size, False)
+        return RuntimeRequest(asked.device, asked.dtype, batch_size, rows, asked.hailo, resumes)

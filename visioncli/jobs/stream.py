@@ -6,6 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -49,19 +50,19 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
     rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
-    save = saving(
-        job, options, Folders.of(job, {"answers": answer_key(job, options, checkpoint.commit, checkpoint.id)})
-    )
+    known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
+    save = saving(job, options, Folders.of(job, known_by, predictor.info))
     out = out or sys.stdout.buffer
-    with deadline(job.policy.max_runtime_s, stop):
-        for outcomes in bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter):
+    together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
+    with deadline(job.policy.max_runtime_s, stop), closing(together):
+        for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             for line in json_lines(table):
                 out.write(line.encode() + b"\n")
             out.flush()
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
-            yield Progress(tally.rows, None, tally.failed.total(), 0)
+            yield Progress(tally.done, None, tally.failed, 0)
     stop.check()
     return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
 

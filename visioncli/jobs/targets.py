@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
-from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, sync_folder, write_parquet
-from visioncli.jobs.rundir import RunDirectory, key_in
+from visioncli.io.durable import sync_folder
+from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, write_parquet
+from visioncli.jobs.rundir import RunDirectory, key_in, parts_in, strangers
 from visioncli.tables import look_up
 
 
@@ -48,7 +50,7 @@ class Target:
     @property
     def is_finished(self) -> bool:
         if self.kind == "folder":
-            return "finished" in (self._folder_key() or {})
+            return _is_finished(self.path)
         return self.path.exists()
 
     @property
@@ -57,16 +59,18 @@ class Target:
         return self.path.with_name(f".{self.path.name}.replaced")
 
     def recover(self) -> None:
-        """Finish the exchange of two folders that a crash cut in two. Raises LockHeldError when it goes on just now."""
-        if self.kind != "folder" or not self._old.exists():
+        """Finish the exchange of two folders that a crash came before, or cut in two.
+
+        Raises LockHeldError when it goes on just now.
+        """
+        if self.kind != "folder" or not (self._old.exists() or _is_finished(self.beside)):
             return
         if not self.path.exists() and not self.beside.exists():
             os.rename(self._old, self.path)
             return
-        directory = RunDirectory(self.beside if self.beside.exists() else self.path, "_")
-        if not self.path.exists():
-            directory.move(self.path)
-        directory.close()
+        with closing(RunDirectory(self.beside if self.beside.exists() else self.path, "_")) as directory:
+            if directory.path == self.beside and _is_finished(self.beside):
+                self._exchange(directory)
 
     def stamp(self) -> list[int]:
         """Return what tells a finished output from every other: changes when it is replaced, not when it is renamed."""
@@ -75,15 +79,22 @@ class Target:
     def leftover(self) -> dict[str, Any] | None:
         """Return the key of the run that made the output and was killed before it could clean up after itself."""
         if self.kind == "folder":
-            return self._folder_key() if self._old.exists() else None
+            return key_in(self.path / "_run.json") if self._old.exists() else None
         key = key_in(self.beside / "run.json")
         made = key is not None and "finished" in key and self.path.exists() and key["finished"]["stamp"] == self.stamp()
         return key if made else None
 
+    def leftover_parts(self, key: Mapping[str, Any]) -> Path | None:
+        """Return the folder where all parts of that run still are; None when cleaning up after it had begun."""
+        folder = self.path if self.kind == "folder" else self.beside
+        done = sum(end - first for first, end, _ in parts_in(folder))
+        return folder if done == key["finished"]["summary"]["rows"] else None
+
     def clean_up(self, directory: RunDirectory) -> None:
         """Remove what that run left. The directory's lock stays."""
         directory.clear()
-        shutil.rmtree(self._old, ignore_errors=True)
+        if self.kind == "folder":
+            self._bring_home()
 
     def run_directory(self) -> RunDirectory:
         """Return the locked directory that a run on this output works in."""
@@ -104,7 +115,7 @@ class Target:
     def _publish_file(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
         whole = directory.path / f"whole-{self.path.name}"
         sink: Sink = look_up(SINKS, self.kind, "output format")
-        sink(whole, schema, part_tables(directory))
+        sink(whole, schema, part_tables(directory.path))
         directory.write_key({**(directory.key or {}), "finished": {**finished, "stamp": _stamp(whole)}})
         if meta_of(whole).exists():  # first: where the output itself is, the run is finished
             os.replace(meta_of(whole), meta_of(self.path))
@@ -120,16 +131,32 @@ class Target:
         directory.clear_scratch()
         sync_folder(directory.path)
         if directory.path != self.path:
-            os.rename(self.path, self._old)
-            directory.move(self.path)
-            shutil.rmtree(self._old)
+            self._exchange(directory)
+            self._bring_home()
 
-    def _folder_key(self) -> dict[str, Any] | None:
-        return key_in(self.path / "_run.json")
+    def _exchange(self, directory: RunDirectory) -> None:
+        if self.path.exists():  # nobody removed it meanwhile
+            os.rename(self.path, self._old)
+        directory.move(self.path)
+
+    def _bring_home(self) -> None:
+        """Put what others keep in the old folder, a report say, into the new one; then the old one goes."""
+        if not self._old.exists():
+            return
+        for theirs in strangers(self._old):
+            home = self.path / theirs.name
+            if not os.path.lexists(home):  # else they put a newer one there
+                os.rename(theirs, home)
+        sync_folder(self.path)
+        shutil.rmtree(self._old)
 
     def _refuse_strangers(self) -> None:
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "_run.json").exists():
             raise UsageError(f"the folder {self.path} holds other things; name a new or empty one")
+
+
+def _is_finished(folder: Path) -> bool:
+    return "finished" in (key_in(folder / "_run.json") or {})
 
 
 def _stamp(path: Path) -> list[int]:
@@ -137,9 +164,9 @@ def _stamp(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def part_tables(directory: RunDirectory) -> Iterator[pa.Table]:
+def part_tables(folder: Path) -> Iterator[pa.Table]:
     """Yield all parts in order, a row group at a time."""
-    for _, _, path in directory.parts():
+    for _, _, path in parts_in(folder):
         file = pq.ParquetFile(path)
         for number in range(file.num_row_groups):
             yield file.read_row_group(number, use_threads=False)

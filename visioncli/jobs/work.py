@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -25,7 +25,7 @@ from visioncli.jobs.previous import Previous
 from visioncli.jobs.provenance import choices, provenance
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
-from visioncli.jobs.side_files import Folders, named_files, saving
+from visioncli.jobs.side_files import Folders, Named, named_files, saving
 from visioncli.jobs.snapshot import Snapshot
 from visioncli.jobs.standing import Standing
 from visioncli.jobs.summary import Count, Summary, summarise
@@ -55,8 +55,9 @@ class Work:
         tally = self._tally(directory)
         reported = 0.0
         yield self._progress(tally, begun_with)
-        with _kept():
-            for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
+        make_worker = partial(self._worker, directory, stop, tally)
+        with _kept(), closing(engines.local(make_worker, self._shards(directory))) as reports:
+            for _ in reports:  # closed before the lock is given back
                 if time.monotonic() - reported > _REPORT_EVERY_S:
                     reported = time.monotonic()
                     yield self._progress(tally, begun_with)
@@ -66,7 +67,7 @@ class Work:
         summary = self._summary(directory, begun_with, time.monotonic() - started)
         finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
         files = self._folders.files
-        named = set(named_files(part_tables(directory))) if files.root.exists() else set()
+        named = Named(named_files(part_tables(directory.path)) if files.root.exists() else ())
         target.publish(directory, self._table.output, finished)
         files.sweep(named)  # what an earlier output's rows named
         return summary
@@ -75,7 +76,7 @@ class Work:
         return [Shard(first, end) for first, end in directory.gaps(self.snapshot.rows)]
 
     def _progress(self, tally: Tally, begun_with: int) -> Progress:
-        return Progress(tally.rows, self.snapshot.rows, tally.failed.total(), begun_with)
+        return Progress(tally.done, self.snapshot.rows, tally.failed, begun_with)
 
     @cached_property
     def _table(self) -> Table:
@@ -88,7 +89,7 @@ class Work:
 
     @cached_property
     def _folders(self) -> Folders:
-        return Folders.of(self.job, self.key)
+        return Folders.of(self.job, self.key["answers"], self.predictor.info)
 
     @cached_property
     def _standing(self) -> Standing | None:
@@ -110,13 +111,14 @@ class Work:
             outcomes = answer(
                 refs, self.predictor, self.options, job.settings, known=known, save=save, stop=stop, meter=self.meter
             )
-            return write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
+            with closing(outcomes):  # an error holds on to it, and with it to its threads
+                yield from write_parts(shard, outcomes, snapshot, directory, self._table, standing, tally, job.policy)
 
         return work
 
     def _tally(self, directory: RunDirectory) -> Tally:
         total = _counted(directory, None)
-        return Tally(total.ok, total.failed)
+        return Tally(total.ok + total.failed.total(), total.failed.total())
 
     def _summary(self, directory: RunDirectory, begun_with: int, seconds: float) -> Summary:
         total = _counted(directory, self.previous)

@@ -121,7 +121,7 @@ def load(
         raise ModelError(f"{checkpoint.id} is a {family} model: it can {' and '.join(ANSWERS[family])}, not {task}")
     request = request or RuntimeRequest()
     refuse_half_a_hailo(request.device, request.hailo)
-    runtime = choose(request.device, request.dtype, request.batch_size, request.rows)
+    runtime = choose(request.device, request.dtype, request.batch_size, request.rows, request.resumes)
     needs_text = task == "classify" if need_text is None else need_text
     if request.hailo is not None:
         from visioncli.models import hailo

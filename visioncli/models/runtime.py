@@ -29,7 +29,8 @@ MPS_BATCH = 16
 HAILO_BATCH = 64
 DEVICE_TIMEOUT_MS = 5000  # as the Hailo service documents it
 SLOTS = 4  # see `padded`
-ASKED = "asked for"
+ASKED, RESUMED = "asked for", "as the unfinished run"
+SETTLED = (ASKED, RESUMED)  # reasons of a batch size that no model changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class RuntimeRequest:
     batch_size: int | None = None
     rows: int | None = None  # how many rows will be asked in all, where that is known
     hailo: HailoRequest | None = None  # for that device, and for no other
+    resumes: bool = False  # `batch_size` is that of the run that is resumed: nobody asked for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,11 @@ class Runtime:
 
 
 def choose(
-    device: str = "auto", dtype: str = "auto", batch_size: int | None = None, rows: int | None = None
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    rows: int | None = None,
+    resumes: bool = False,
 ) -> Runtime:
     """Settle what was left open.
 
@@ -76,7 +82,7 @@ def choose(
     """
     _spin_briefly()
     where = _device(device)
-    return Runtime(where, _dtype(where.value, dtype), _batch_size(where.value, batch_size, rows))
+    return Runtime(where, _dtype(where.value, dtype), _batch_size(where.value, batch_size, rows, resumes))
 
 
 def _spin_briefly() -> None:
@@ -93,11 +99,11 @@ def _spin_briefly() -> None:
 def for_pixels(runtime: Runtime, pixels: int) -> Runtime:
     """The same runtime for a model that sees `pixels` a picture: an automatic batch holds no more pixels than before.
 
-    Automatic batches are meant for 224 x 224 pixels. A batch size that was asked for stays.
+    Automatic batches are meant for 224 x 224 pixels. A batch size that was asked for, or is a resumed run's, stays.
     """
     chosen = runtime.batch_size
     fitting = _power_of_two(max(1, chosen.value * 224 * 224 // pixels) + 1) // 2
-    if chosen.reason == ASKED or fitting >= chosen.value:
+    if chosen.reason in SETTLED or fitting >= chosen.value:
         return runtime
     reason = f"{chosen.reason}; pictures of {pixels / 1e6:.2g} million pixels"
     return replace(runtime, batch_size=Choice(fitting, reason))
@@ -195,11 +201,11 @@ def _cpu_dtype() -> Choice:
     return Choice("float32", "the CPU has neither AVX512-BF16 nor AMX-BF16")
 
 
-def _batch_size(device: str, asked: int | None, rows: int | None) -> Choice:
+def _batch_size(device: str, asked: int | None, rows: int | None, resumes: bool) -> Choice:
     if asked is not None:
         if asked < 1:
             raise UsageError("the batch size must be at least 1")
-        return Choice(asked, ASKED)
+        return Choice(asked, RESUMED if resumes else ASKED)
     best = _best_batch(device)
     if rows is not None and _power_of_two(rows) < best.value:
         return Choice(_power_of_two(rows), f"{rows} rows in all")

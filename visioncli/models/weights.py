@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from visioncli.errors import ModelError
+from visioncli.errors import ModelError, first_line
 from visioncli.provenance import OPEN_CLIP, OPEN_CLIP_CONFIG, PREPROCESSORS, Checkpoint, is_open_clip
 
 ONE_FILE, SHARDS = "model.safetensors", "model.safetensors.index.json"
@@ -99,7 +99,7 @@ def parse_config(kind: Any, checkpoint: Checkpoint) -> Any:
         with _quiet():
             return kind.from_dict(content)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"config.json of {checkpoint.id} is not understood: {_first_line(error)}") from error
+        raise ModelError(f"config.json of {checkpoint.id} is not understood: {first_line(error)}") from error
 
 
 def load_module(architecture: Any, config: Any, checkpoint: Checkpoint, device: str, dtype: str) -> Any:
@@ -121,7 +121,7 @@ def load_module(architecture: Any, config: Any, checkpoint: Checkpoint, device: 
                 output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the weights of {checkpoint.id} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the weights of {checkpoint.id} cannot be loaded: {first_line(error)}") from error
     if absent := sorted(report["missing_keys"]):
         raise ModelError(f"the weights of {checkpoint.id} lack {len(absent)} tensors, {absent[0]} among them")
     return module.to(device).eval().requires_grad_(False)
@@ -157,7 +157,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from visioncli.errors import UsageError
-from visioncli.io.sinks import whole_or_absent
+from visioncli.io.durable import whole_or_absent
 from visioncli.report.cards import Card
 from visioncli.report.plots import HEIGHT, MAP, WIDTH, Bars, Histogram, Map
 

@@ -180,7 +180,7 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
 
 
 def _rename(beside: Path, place: Path) -> None:
-    from visioncli.io.sinks import sync_folder
+    from visioncli.io.durable import sync_folder
 
     sync_folder(beside)
     os.rename(beside, place)

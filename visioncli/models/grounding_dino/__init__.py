@@ -16,7 +16,7 @@ from visioncli.models.grounding_dino.detector import Detector
 from visioncli.models.grounding_dino.pixels import Sight, sight_from
 from visioncli.models.grounding_dino.predictor import VERSION, DetectPredictor
 from visioncli.models.phrases import phrases_from
-from visioncli.models.runtime import ASKED, Runtime
+from visioncli.models.runtime import SETTLED, Runtime
 from visioncli.models.weights import load_module, parse_config, read_json, read_preprocessor, tensor_files
 from visioncli.provenance import Checkpoint, Choice, ModelInfo
 
@@ -36,7 +36,7 @@ def load(checkpoint: Checkpoint, task: str, runtime: Runtime, need_image: bool, 
     config = parse_config(getattr(transformers, f"{NAMES[family]}Config"), checkpoint)
     sight = sight_from(read_preprocessor(checkpoint))
     phrases = phrases_from(checkpoint, config.max_text_len, config.text_config.max_position_embeddings)
-    if runtime.batch_size.reason != ASKED:
+    if runtime.batch_size.reason not in SETTLED:
         runtime = replace(
             runtime, batch_size=Choice(1, "each picture is asked alone, so that none moves another's boxes")
         )
