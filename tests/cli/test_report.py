@@ -159,6 +159,17 @@ def test_a_gate_closes_when_a_limit_is_passed(tmp_path: Path, limits: list[str],
     assert [line.split() for line in ended.out.splitlines() if "flipped" in line] == [["flipped", "1"]]
 
 
+def test_a_gate_that_compared_nothing_does_not_stand_open(tmp_path: Path) -> None:
+    rows = [classified("cat", 0.9, id=f"photos/{n}.jpg") for n in range(3)]
+    old, new = (written(tmp_path / f"{name}.parquet", "classify", rows) for name in ("old", "new"))
+    written(new, "classify", [row | {"id": row["id"][7:]} for row in rows])
+    refused = visioncli("report", "--diff", old, new, "--max-new-failures", "0")
+    assert (refused.code, refused.out) == (2, "")
+    assert f"no id of {old} is in {new}" in refused.err and "the same INPUT arguments" in refused.err
+    told = visioncli("report", "--diff", old, new)
+    assert (told.code, told.err.startswith("visioncli: nothing was compared: no id of")) == (0, True)
+
+
 def test_a_diff_is_a_page_too(tmp_path: Path) -> None:
     pictures(tmp_path, 3)
     old = written(tmp_path / "old.parquet", "classify", [classified("cat", 0.9)] * 3)

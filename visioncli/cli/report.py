@@ -152,7 +152,7 @@ def _diff(results: list[str], path: Path | None, shown: ReportOptions, given: Gi
         show(summary(pair))
         if path is not None:
             say.written(say.drained(changed(pair, passed, shown)), path)
-    for sentence in passed:
+    for sentence in filter(None, (pair.left_out, *passed)):
         log.warning("%s", sentence)
     raise typer.Exit(3 if passed else 0)
 

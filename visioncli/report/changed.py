@@ -54,7 +54,7 @@ def _counts(pair: Comparison) -> Table:
     known = pair.drift[~np.isnan(pair.drift)]
     if known.size:
         rows += [
-            (f"drift, {name}", round(float(np.percentile(known, at)), 4))
+            (f"drift, {name}", float(f"{np.percentile(known, at):.4g}"))
             for name, at in (("median", 50), ("95 of 100 below", 95), ("largest", 100))
         ]
     note = f"Drift: {CHANGES[pair.new.task].drift}." if known.size else ""
@@ -98,7 +98,7 @@ def changed(pair: Comparison, passed: list[str], options: ReportOptions) -> Gene
         tiles=tuple(
             (str(f"{value:,}" if isinstance(value, int) else value), name) for name, value in _counts(pair).rows
         ),
-        notices=tuple(f"{sentence}." for sentence in passed),
+        notices=tuple(f"{sentence}." for sentence in (*passed, pair.left_out) if sentence),
         tables=tables,
         cards=tuple(cards),
         histograms=() if plot is None else (plot,),

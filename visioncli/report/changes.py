@@ -20,6 +20,7 @@ Object = Mapping[str, Any]  # of a row's objects
 Flips = Counter[tuple[str, str]]  # (what it was, what it is) -> how often
 
 SAME_OBJECT = 0.5  # intersection over union from which two boxes of one label are the same object; COCO's usual
+LEAST_RANGE = 0.01  # of the largest depth: a map of less is as good as flat, and its range no measure
 NOTHING = "nothing"  # what an object was that is new, and is that is gone
 
 
@@ -61,12 +62,17 @@ def embedded(old: pa.Table, new: pa.Table) -> Changed:
 
 
 def measured(old: pa.Table, new: pa.Table) -> Changed:
-    """Compare the ends of depth maps."""
+    """Compare the ends of depth maps: max(|near' - near|, |far' - far|) / max(far - near, LEAST_RANGE * largest).
+
+    `largest` is the largest |depth| of both maps. Two maps of zeros have not drifted.
+    """
     (near, far), (nearer, farther) = (
         [numbers(table[name]) for name in ("depth_min", "depth_max")] for table in (old, new)
     )
-    extent = np.maximum(far - near, np.finfo(np.float32).tiny)
-    return Changed(np.maximum(np.abs(nearer - near), np.abs(farther - far)) / extent, None, Counter())
+    change = np.maximum(np.abs(nearer - near), np.abs(farther - far))
+    largest = np.abs([near, far, nearer, farther]).max(axis=0)
+    extent = np.maximum(far - near, np.float32(LEAST_RANGE) * largest)
+    return Changed(change / np.where(extent > 0, extent, 1), None, Counter())
 
 
 def found(old: pa.Table, new: pa.Table) -> Changed:
@@ -113,6 +119,8 @@ CHANGES = {
     "detect": _OBJECTS,
     "segment": _OBJECTS,
     "depth": Change(
-        ("depth_min", "depth_max"), measured, "change of the nearest or farthest depth, over the old range"
+        ("depth_min", "depth_max"),
+        measured,
+        "change of the nearest or farthest depth, over the old range (or 1% of the largest depth, where that is more)",
     ),
 }
