@@ -71,6 +71,25 @@ def small(folder: Path, name: str = "a.parquet", **more: object) -> Path:
     return written(pictures(folder, 2) / name, "classify", [classified("cat", 0.9), classified("dog", 0.6)], **more)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "one", "two"),
+    [
+        ("VISIONCLI_SAMPLE", "20", "--sample=20 comes from VISIONCLI_SAMPLE", "VISIONCLI_SAMPLE is not used here"),
+        ("VISIONCLI_MIN_SCORE", "0.9", "--min-score=0.9 comes from", "VISIONCLI_MIN_SCORE is not used here"),
+        ("VISIONCLI_MAX_FLIPS", "2", "VISIONCLI_MAX_FLIPS is not used here", "--max-flips=2 comes from"),
+    ],
+)
+def test_what_is_exported_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, one: str, two: str
+) -> None:
+    results = small(tmp_path)
+    monkeypatch.setenv(variable, value)
+    page = visioncli("report", results, "-o", tmp_path / "a.html")
+    diff = visioncli("report", "--diff", results, results)
+    assert (page.code, diff.code) == (0, 0)
+    assert one in page.err and two in diff.err
+
+
 def test_a_page_is_replaced_only_when_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("mine")
     results = small(tmp_path)
@@ -117,12 +136,17 @@ def refusals(folder: Path) -> dict[str, tuple[list[str], str]]:
         "seed": (["A", "A", "--diff", "--seed", "1"], "--seed belongs to one result; leave it out with --diff"),
         "near": (["A", "A", "--diff", "--min-score", "0.9"], "--min-score belongs to one result"),
         "root": (["A", "-o", "P", "--root", f"{folder}/no"], "--root: "),
+        "no-timings": (["A", "A", "--diff", "--summary", "x"], "--summary belongs to one result; leave it out with"),
+        "root-of-none": (["A", "A", "--diff", "--root", f"{folder}"], "--root is about the page: say where it goes"),
+        "fetch-of-none": (["A", "A", "--diff", "--fetch"], "--fetch is about the page: say where it goes with -o"),
+        "sample-of-none": (["A", "A", "--diff", "--sample", "2000"], "--sample is about the page"),
+        "overwrite-none": (["A", "A", "--diff", "--overwrite"], "--overwrite is about the page"),
     }
 
 
 WRONG = (
     "absent foreign unreadable folder no-rows no-page no-html no-folder two one stray limit negative tasks summary "
-    "seed near root"
+    "seed near root no-timings root-of-none fetch-of-none sample-of-none overwrite-none"
 )
 
 
