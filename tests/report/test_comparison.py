@@ -59,6 +59,14 @@ def test_embeddings_drift_by_their_angle(tmp_path: Path) -> None:
         pair.passed(DiffOptions(max_flips=Limit(0)))
 
 
+def test_a_vector_has_not_drifted_from_itself_and_one_of_zeros_has_no_angle(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32).tolist()
+    nothing, infinite = [0.0] * 4, [float("inf")] * 4
+    old = [{"embedding": vector} for vector in (*drawn, nothing, nothing, drawn[0], infinite)]
+    new = [{"embedding": vector} for vector in (*drawn, nothing, drawn[0], nothing, infinite)]
+    assert compared(tmp_path, "embed", old, new).drift.tolist() == [0.0] * 50 + [0, 1, 1, 0]
+
+
 def test_vectors_in_side_files_are_no_proof_of_no_drift(tmp_path: Path) -> None:
     file = written(tmp_path / "a.parquet", "embed", [{"embedding": [1, 0, 0, 0]}, failed("empty_file")])
     table = pq.read_table(file)

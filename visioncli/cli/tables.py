@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from visioncli.cli.sentences import in_one_line, terminal
-from visioncli.report.page import SHORT, Table
+from visioncli.report.cards import SHORT
+from visioncli.report.page import Table
 
 
 def show(tables: Iterable[Table]) -> None:

@@ -138,6 +138,10 @@ class Comparison:
 def compare(old: Results, new: Results) -> Comparison:
     """Return what changed from `old` to `new`, a row group at a time. Raises UsageError."""
     measure_of(new.task)
+    if new.task not in CHANGES:
+        raise UsageError(
+            f"{new.path} is of the task {new.task}, whose results are not compared: {', '.join(CHANGES)} are"
+        )
     if old.task != new.task:
         raise UsageError(f"{old.path} is of the task {old.task} and {new.path} of {new.task}: they cannot be compared")
     was, then = _ids(old)
