@@ -46,6 +46,19 @@ def test_a_run_of_every_task_and_form_becomes_a_page(scenes: Path, tmp_path: Pat
     assert "decode_not_an_image" in page and ("Timings" in page) == (output == "out/")
 
 
+def test_what_a_search_found_becomes_a_page(scenes: Path, tmp_path: Path) -> None:
+    assert visioncli("embed", scenes, "-m", "demo", "-o", tmp_path / "emb.parquet", "-q").code == 3
+    ask = ("similar", "--index", tmp_path / "emb.parquet", "--text", "a cat", "--text", "a tree", "-k", "2")
+    for name in ("hits.parquet", "hits.jsonl"):
+        assert visioncli(*ask, "-o", tmp_path / name).code == 0
+        assert visioncli("report", tmp_path / name, "-o", tmp_path / "a.html", "--overwrite").code == 0
+        page = (tmp_path / "a.html").read_text()
+        assert (page.count('<li class="card'), page.count("data:image/webp;base64,")) == (4, 4)
+        assert "<dt>model</dt><dd>demo</dd>" in page and "No timings" not in page
+    assert visioncli("similar", scenes, "--text", "a cat", "-m", "demo", "-o", tmp_path / "scores.parquet").code == 3
+    assert visioncli("report", tmp_path / "scores.parquet", "-o", tmp_path / "b.html").code == 0
+
+
 @pytest.mark.parametrize("masks", ["rle", "polygons", "png"])
 def test_masks_are_drawn_however_they_are_kept(scenes: Path, tmp_path: Path, masks: str) -> None:
     results = tmp_path / "out.parquet"
@@ -69,6 +82,25 @@ def test_pictures_that_were_moved_are_found_below_root(scenes: Path, tmp_path: P
 
 def small(folder: Path, name: str = "a.parquet", **more: object) -> Path:
     return written(pictures(folder, 2) / name, "classify", [classified("cat", 0.9), classified("dog", 0.6)], **more)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "one", "two"),
+    [
+        ("VISIONCLI_SAMPLE", "20", "--sample=20 comes from VISIONCLI_SAMPLE", "VISIONCLI_SAMPLE is not used here"),
+        ("VISIONCLI_MIN_SCORE", "0.9", "--min-score=0.9 comes from", "VISIONCLI_MIN_SCORE is not used here"),
+        ("VISIONCLI_MAX_FLIPS", "2", "VISIONCLI_MAX_FLIPS is not used here", "--max-flips=2 comes from"),
+    ],
+)
+def test_what_is_exported_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, one: str, two: str
+) -> None:
+    results = small(tmp_path)
+    monkeypatch.setenv(variable, value)
+    page = visioncli("report", results, "-o", tmp_path / "a.html")
+    diff = visioncli("report", "--diff", results, results)
+    assert (page.code, diff.code) == (0, 0)
+    assert one in page.err and two in diff.err
 
 
 def test_a_page_is_replaced_only_when_that_is_said(tmp_path: Path) -> None:
@@ -97,6 +129,10 @@ def refusals(folder: Path) -> dict[str, tuple[list[str], str]]:
     written(folder / "none.parquet", "classify", [])
     written(folder / "depth.parquet", "depth", [failed("empty_file")])
     (folder / "other.json").write_text('{"rows": 7}')
+    near = {"visioncli": json.dumps({"task": "similar", "parameters": {"index": "emb.parquet", "min_score": 0.9}})}
+    for name, columns in (("pairs", {"id_a": ["1"], "id_b": ["2"]}), ("groups", {"representative": ["1"]})):
+        pq.write_table(pa.table(columns).replace_schema_metadata(near), folder / f"{name}.parquet")
+    written(folder / "hits.parquet", "similar", [{"query": "a cat", "rank": 1, "score": 0.5}])
     (folder / "empty").mkdir()
     return {
         "absent": ([f"{folder}/no.parquet", "-o", "P"], "no.parquet is not there"),
@@ -117,12 +153,26 @@ def refusals(folder: Path) -> dict[str, tuple[list[str], str]]:
         "seed": (["A", "A", "--diff", "--seed", "1"], "--seed belongs to one result; leave it out with --diff"),
         "near": (["A", "A", "--diff", "--min-score", "0.9"], "--min-score belongs to one result"),
         "root": (["A", "-o", "P", "--root", f"{folder}/no"], "--root: "),
+        "pairs": (
+            [f"{folder}/pairs.parquet", "-o", "P"],
+            "`visioncli report emb.parquet --min-score 0.9 -o report.html`",
+        ),
+        "groups": (
+            [f"{folder}/groups.parquet", "-o", "P"],
+            "groups.parquet holds ids of near-duplicates, not their pic",
+        ),
+        "hits": ([f"{folder}/hits.parquet"] * 2 + ["--diff"], "of the task similar, whose results are not compared"),
+        "no-timings": (["A", "A", "--diff", "--summary", "x"], "--summary belongs to one result; leave it out with"),
+        "root-of-none": (["A", "A", "--diff", "--root", f"{folder}"], "--root is about the page: say where it goes"),
+        "fetch-of-none": (["A", "A", "--diff", "--fetch"], "--fetch is about the page: say where it goes with -o"),
+        "sample-of-none": (["A", "A", "--diff", "--sample", "2000"], "--sample is about the page"),
+        "overwrite-none": (["A", "A", "--diff", "--overwrite"], "--overwrite is about the page"),
     }
 
 
 WRONG = (
     "absent foreign unreadable folder no-rows no-page no-html no-folder two one stray limit negative tasks summary "
-    "seed near root"
+    "seed near root pairs groups hits no-timings root-of-none fetch-of-none sample-of-none overwrite-none"
 )
 
 
@@ -157,6 +207,17 @@ def test_a_gate_closes_when_a_limit_is_passed(tmp_path: Path, limits: list[str],
     assert ended.code == code
     assert ended.err.count("more than --max") == (code == 3)
     assert [line.split() for line in ended.out.splitlines() if "flipped" in line] == [["flipped", "1"]]
+
+
+def test_a_gate_that_compared_nothing_does_not_stand_open(tmp_path: Path) -> None:
+    rows = [classified("cat", 0.9, id=f"photos/{n}.jpg") for n in range(3)]
+    old, new = (written(tmp_path / f"{name}.parquet", "classify", rows) for name in ("old", "new"))
+    written(new, "classify", [row | {"id": row["id"][7:]} for row in rows])
+    refused = visioncli("report", "--diff", old, new, "--max-new-failures", "0")
+    assert (refused.code, refused.out) == (2, "")
+    assert f"no id of {old} is in {new}" in refused.err and "the same INPUT arguments" in refused.err
+    told = visioncli("report", "--diff", old, new)
+    assert (told.code, told.err.startswith("visioncli: nothing was compared: no id of")) == (0, True)
 
 
 def test_a_diff_is_a_page_too(tmp_path: Path) -> None:

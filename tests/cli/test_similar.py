@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import runpy
 import subprocess
 import sys
@@ -218,14 +219,96 @@ def test_a_text_ranks_what_it_names_first(tmp_path: Path) -> None:
 # Where it goes
 
 
-def test_a_terminal_gets_a_table(plain: Path) -> None:
+def on_terminal(width: int, *arguments: str | Path) -> list[list[str]]:
+    """The words of each line."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "visioncli", "similar", "--index", str(plain), "--row", "1.jpg", "-k", "2"]
-    subprocess.run(command, stdout=slave, stderr=subprocess.PIPE, check=True, env=os.environ | {"COLUMNS": "100"})
+    command = [sys.executable, "-m", "visioncli", "similar", *map(str, arguments)]
+    env = os.environ | {"COLUMNS": str(width)}
+    subprocess.run(command, stdout=slave, stderr=subprocess.PIPE, check=True, env=env)
     os.close(slave)
-    shown = os.read(master, 65536).decode()
-    assert all(word in shown for word in ("query", "rank", "score", "price", truth(plain, drawn(10)[1])[1][0]))
-    assert "{" not in shown
+    text = re.sub(r"\x1b\[[0-9;]*m", "", os.read(master, 65536).decode())
+    return [line.split() for line in text.splitlines() if line.strip(" ─")]
+
+
+LONG = [f"photos/{'of a long day in the garden/' * 3}{n}.jpg".replace(" ", "_") for n in range(10)]
+
+
+def test_a_terminal_shows_which_rows_were_found_whole(tmp_path: Path) -> None:
+    path = written(tmp_path / "emb.parquet", drawn(10), ids=LONG)
+    head, *lines = on_terminal(80, "--index", path, "--row", LONG[1], "-k", "2")
+    assert head == ["query", "rank", "score", "id"]
+    expected = truth(path, drawn(10)[1])[1:3]
+    assert "".join(line[-1] for line in lines) == "".join(id for id, _ in expected)
+    found = [line for line in lines if len(line) == 4]
+    assert [line[1:3] for line in found] == [[str(n), f"{score:.4f}"] for n, (_, score) in enumerate(expected, 1)]
+    assert {line[0] for line in found} == {f"{LONG[1][:24]}…"}
+
+
+@pytest.mark.parametrize(("width", "others"), [(40, []), (41, ["price"]), (80, ["price"])])
+def test_other_columns_are_shown_where_a_line_has_room(plain: Path, width: int, others: list[str]) -> None:
+    """query 5, rank 4, score 6, id 5 and price 5 letters, each with two blanks, four between, two edges: 41."""
+    head, *lines = on_terminal(width, "--index", plain, "--row", "1.jpg", "-k", "2")
+    assert (head, len(lines)) == (["query", "rank", "score", "id", *others], 2)
+
+
+def test_pairs_and_groups_are_whole_on_a_terminal(tmp_path: Path) -> None:
+    path = written(tmp_path / "emb.parquet", np.repeat(drawn(1), 30, axis=0), ids=[f"{n:02}.jpg" for n in range(30)])
+    assert on_terminal(80, "--index", path, "--pairs", "--min-score", "0.9")[1] == ["00.jpg", "01.jpg", "1.0000"]
+    lines = on_terminal(80, "--index", path, "--groups", "--min-score", "0.9")[1:]
+    words = " ".join(word for line in lines for word in line)
+    assert words.startswith("1 00.jpg 30 00.jpg, 01.jpg,") and words.endswith("19.jpg, … 10 more")
+
+
+def test_hits_are_utf8_whatever_the_locale_says(tmp_path: Path) -> None:
+    path = written(tmp_path / "emb.parquet", drawn(2), ids=["café.jpg", "猫.jpg"])
+    command = [sys.executable, "-m", "visioncli", "similar", "--index", str(path), "--row", "café.jpg"]
+    done = subprocess.run(command, capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert json.loads(done.stdout.decode("utf-8"))["id"] == "猫.jpg"
+
+
+def test_columns_that_clash_with_ours_all_have_names_of_their_own(tmp_path: Path) -> None:
+    read = pq.read_table(written(tmp_path / "emb.parquet", drawn(3)))
+    for name, value in (("score", 1), ("score_in", 2), ("rank_in", 3)):
+        read = read.append_column(name, [[value] * 3])
+    pq.write_table(read, tmp_path / "emb.parquet")
+    [row, _] = hits("--index", tmp_path / "emb.parquet", "--row", "0.jpg")
+    assert [row[name] for name in ("score_in_in", "score_in", "rank_in")] == [1, 2, 3]
+
+
+def test_a_file_of_hits_says_which_model_made_the_index(plain: Path, tmp_path: Path) -> None:
+    assert (
+        visioncli("similar", "--index", plain, "--row", "1.jpg", "-k", "2", "-o", tmp_path / "hits.parquet").code == 0
+    )
+    said = json.loads(pq.read_schema(tmp_path / "hits.parquet").metadata[b"visioncli"])
+    assert (said["model"], said["embedding_space"]) == ("demo", "demo@files:1/x")
+    assert said["parameters"] == {"index": str(plain), "queries": ["1.jpg"], "k": 2, "min_score": None}
+
+
+EXPORTED = [  # (variable, value, asked of an index of ten rows, what is said)
+    ("VISIONCLI_TOP_K", "3", ["--row", "1.jpg"], "-k=3 comes from VISIONCLI_TOP_K"),
+    ("VISIONCLI_MODEL", "openai/clip-vit-base-patch32", ["--row", "1.jpg"], "VISIONCLI_MODEL is not used here"),
+    ("VISIONCLI_MODEL", "x", ["--pairs", "--min-score", "0.1"], "VISIONCLI_MODEL is not used here"),
+    ("VISIONCLI_DTYPE", "bfloat16", ["--row", "1.jpg"], "VISIONCLI_DTYPE is not used here"),
+    ("VISIONCLI_TOP_K", "3", ["--groups", "--min-score", "0.1"], "VISIONCLI_TOP_K is not used here"),
+    ("VISIONCLI_MIN_SCORE", "0.1", ["--pairs"], "--min-score=0.1 comes from VISIONCLI_MIN_SCORE"),
+    ("VISIONCLI_OVERWRITE", "1", ["--row", "1.jpg"], "--overwrite=True comes from VISIONCLI_OVERWRITE"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "asked", "said"), EXPORTED)
+def test_what_is_exported_is_told_and_stops_no_search(
+    plain: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, asked: list[str], said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    done = visioncli("similar", "--index", plain, *asked)
+    assert (done.code, f"visioncli: {said}" in done.err.splitlines()) == (0, True), done.err
+
+
+def test_an_exported_model_is_not_asked_for_a_query(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = hits("--index", index, "--text", "a cat", "-k", "3")
+    monkeypatch.setenv("VISIONCLI_MODEL", "openai/clip-vit-base-patch32")
+    monkeypatch.setenv("VISIONCLI_REVISION", "main")
+    assert hits("--index", index, "--text", "a cat", "-k", "3") == plain
 
 
 @pytest.mark.parametrize("name", ["hits.parquet", "hits.jsonl"])
@@ -262,6 +345,16 @@ REFUSED = [
     (["--index", "{}", "--row", "99.jpg"], "no row with a vector has the id '99.jpg'"),
     (["--index", "{}", "--minus", "cat"], "--minus takes from something"),
     (["--index", "{}", "--row", "1.jpg", "-o", "hits.csv"], "must end in .parquet or .jsonl"),
+    (["--index", "{}", "--row", "1.jpg", "-o", "{}.no/hits.parquet"], "-o: the folder "),
+    (["--index", "{}", "--row", "1.jpg", "--overwrite"], "--overwrite needs -o FILE"),
+    (["--index", "{}", "--row", "1.jpg", "-o", "-", "--overwrite"], "--overwrite needs -o FILE"),
+    (["--index", "{}", "--row", "1.jpg", "--model", "demo"], "--model has no use here: --row alone loads no model"),
+    (["--index", "{}", "--row", "1.jpg", "--header", "A: b"], "--header has no use here: --row alone loads no model"),
+    (["--index", "{}", "--text", "a", "--header", "A: b"], "--header has no use here: without --image no file is read"),
+    (
+        ["--index", "{}", "--pairs", "--min-score", "0.9", "--device", "hailo"],
+        "a Hailo device does not compare vectors",
+    ),
     (["--index", "nowhere.parquet", "--row", "1.jpg"], "there is no index nowhere.parquet"),
     (["--index", "{}", "--row", "1.jpg", "--approx", "--no-sidecar"], "keeps its graph in the side-car"),
     (["--index", "{}", "--text", "cat"], "made in the space demo@files:1/x, and this model's is demo@"),

@@ -129,7 +129,7 @@ def test_a_damaged_jsonl_file_is_a_usage_error(tmp_path: Path, damage: str) -> N
     write_jsonl(tmp_path / "x.jsonl", table.schema, [table])
     broken = tmp_path / ("x.jsonl" if damage == "torn line" else "x.jsonl.meta.json")
     broken.write_text("" if damage == "no meta" else broken.read_text()[:-20])
-    with pytest.raises(UsageError, match=r"damaged.*--overwrite"):
+    with pytest.raises(UsageError, match="damaged"):
         pa.concat_tables(read_jsonl(tmp_path / "x.jsonl")[1])
 
 

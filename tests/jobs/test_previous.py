@@ -119,6 +119,13 @@ def test_what_we_did_not_write_is_refused(tmp_path: Path, name: str) -> None:
         Previous.open(path, tmp_path)
 
 
+def test_json_lines_without_their_types_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.jsonl", ROWS)
+    (tmp_path / "out.jsonl.meta.json").unlink()
+    with pytest.raises(UsageError, match=r"out\.jsonl cannot be read without it; say --overwrite to ask all again$"):
+        Previous.open(path, tmp_path)
+
+
 def test_of_rows_puts_the_absent_where_there_is_no_row() -> None:
     assert of_rows(np.array([10, 20]), np.array([1, -1, 0]), -5).tolist() == [20, -5, 10]
 

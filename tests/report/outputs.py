@@ -27,6 +27,7 @@ COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("logits", pa.list_(pa.float32())),
     ],
     "embed": [("embedding", pa.list_(pa.float32(), 4))],
+    "similar": [("query", pa.string()), ("rank", pa.int32()), ("score", pa.float32())],
     "detect": [("objects", pa.list_(OBJECT))],
     "depth": [(n, pa.float32()) for n in ("depth_min", "depth_max")]
     + [("depth_path", pa.string()), ("metric", pa.bool_())],

@@ -12,7 +12,7 @@ import pytest
 
 from tests.report.outputs import classified, failed, seen, written
 from visioncli.errors import UsageError
-from visioncli.report import DiffOptions, Limit, Results, compare
+from visioncli.report import DiffOptions, Limit, Results, compare, summary
 from visioncli.report.changes import iou, matched
 from visioncli.report.comparison import Comparison
 
@@ -59,6 +59,14 @@ def test_embeddings_drift_by_their_angle(tmp_path: Path) -> None:
         pair.passed(DiffOptions(max_flips=Limit(0)))
 
 
+def test_a_vector_has_not_drifted_from_itself_and_one_of_zeros_has_no_angle(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32).tolist()
+    nothing, infinite = [0.0] * 4, [float("inf")] * 4
+    old = [{"embedding": vector} for vector in (*drawn, nothing, nothing, drawn[0], infinite)]
+    new = [{"embedding": vector} for vector in (*drawn, nothing, drawn[0], nothing, infinite)]
+    assert compared(tmp_path, "embed", old, new).drift.tolist() == [0.0] * 50 + [0, 1, 1, 0]
+
+
 def test_vectors_in_side_files_are_no_proof_of_no_drift(tmp_path: Path) -> None:
     file = written(tmp_path / "a.parquet", "embed", [{"embedding": [1, 0, 0, 0]}, failed("empty_file")])
     table = pq.read_table(file)
@@ -75,6 +83,60 @@ def test_depth_drifts_in_parts_of_its_old_range(tmp_path: Path) -> None:
     ends = [((1, 5), (1, 5)), ((1, 5), (1, 6)), ((1, 5), (2, 5.5))]
     old, new = ([{"depth_min": a, "depth_max": b, "metric": True} for a, b in side] for side in zip(*ends, strict=True))
     np.testing.assert_allclose(compared(tmp_path, "depth", old, new).drift, [0, 0.25, 0.25], atol=1e-6)
+
+
+FLAT = [  # (old ends, new ends, drift): over the old range, but at least 1% of the largest depth
+    ((2, 2), (2, 2), 0),
+    ((2, 2), (2.01, 2.01), 0.01 / 0.0201),
+    ((0, 0), (0, 0), 0),
+    ((0, 0), (0, 4), 100),
+    ((100, 100.5), (100, 101), 0.5 / 1.01),
+    ((-8, -8), (-8, -8.04), 0.04 / 0.0804),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "drift"), FLAT)
+def test_a_flat_depth_map_has_a_drift_that_means_something(tmp_path: Path, old: Any, new: Any, drift: float) -> None:
+    sides = [[{"depth_min": near, "depth_max": far, "metric": True}] for near, far in (old, new)]
+    np.testing.assert_allclose(compared(tmp_path, "depth", *sides).drift, [drift], rtol=1e-3)
+
+
+@pytest.mark.parametrize("limit", ["max_flips", "max_drift", "max_new_failures"])
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_limit_on_rows_that_have_no_id_in_common_is_refused(tmp_path: Path, limit: str, rows: int) -> None:
+    old = [classified("cat", 0.9, id=f"a/{n}.jpg") for n in range(rows)]
+    pair = compared(tmp_path, "classify", old, [classified("dog", 0.9)])
+    with pytest.raises(
+        UsageError, match=r"^there is nothing to compare: no id of .*/old.parquet is in .*/new.parquet \("
+    ):
+        pair.passed(DiffOptions(**{limit: Limit(0.5, True)}))
+    assert pair.passed(DiffOptions()) == []
+
+
+@pytest.mark.parametrize("limit", ["max_flips", "max_drift"])
+def test_a_limit_on_answers_is_refused_where_no_row_has_two(tmp_path: Path, limit: str) -> None:
+    pair = compared(tmp_path, "classify", [classified("cat", 0.9)] * 3, [failed("empty_file")] * 3)
+    flag = "--" + limit.replace("_", "-")
+    with pytest.raises(UsageError, match=rf"^{flag}: none of 3 rows was answered by both runs \(3 fail anew\)$"):
+        pair.passed(DiffOptions(**{limit: Limit(0.5, True)}))
+    assert pair.passed(DiffOptions(max_new_failures=Limit(3))) == []
+
+
+def test_rows_that_are_gone_are_told(tmp_path: Path) -> None:
+    rows = [classified("cat", 0.9, id=str(n)) for n in range(4)]
+    told = [compared(tmp_path, "classify", rows, new).left_out for new in (rows, rows[1:], rows[:1])]
+    assert told == [
+        None,
+        *(f"{n} of 4 rows of {tmp_path}/old.parquet are not in {tmp_path}/new.parquet" for n in (1, 3)),
+    ]
+
+
+def test_a_small_drift_is_shown_in_its_own_digits(tmp_path: Path) -> None:
+    old, new = ([classified("cat", score)] * 3 for score in (0.0, 3.25e-6))
+    drift = {
+        name: value for name, value in summary(compared(tmp_path, "classify", old, new))[0].rows if "drift" in name
+    }
+    assert drift == dict.fromkeys(("drift, median", "drift, 95 of 100 below", "drift, largest"), 3.25e-6)
 
 
 def test_objects_are_the_same_by_label_and_place(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def test_a_picture_that_changed_or_lost_its_depth_says_so(tmp_path: Path) -> Non
     pictures(tmp_path, 2)
     rows = [{"depth_min": 1.0, "depth_max": 2.0, "metric": False, "depth_path": "no.png"}]
     page = made(written(tmp_path / "a.parquet", "depth", rows))
-    assert page.cards[0].thumbnail.note == "what was found cannot be drawn: No such file or directory"
+    assert page.cards[0].thumbnail.undrawn == "No such file or directory"
+    assert page.notices[-1] == "1 picture is shown without what was found: No such file or directory."
     page = made(written(tmp_path / "b.parquet", "classify", [classified("cat", 0.5, sha256="0" * 64), failed("x")]))
     assert page.cards[0].thumbnail.note == "the picture has changed since the run"
 
@@ -100,6 +101,20 @@ def test_the_map_has_the_axes_of_largest_variance() -> None:
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(np.abs(places), np.abs(left[:, :2] * values[:2]), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(shares, (values**2 / (values**2).sum())[:2], rtol=1e-9)
+
+
+def test_every_near_duplicate_on_the_map_is_red(tmp_path: Path) -> None:
+    rows = [{"embedding": [1.0, 0, n * 1e-4, 0]} for n in range(60)] + [{"embedding": [0, 1.0, 0, 0]}]
+    page = made(written(tmp_path / "a.parquet", "embed", rows))
+    assert page.map is not None and [point.row for point in page.map.points if not point.grouped] == [60]
+    assert [(len(group.rows), group.size) for group in page.groups] == [(24, 60)]
+
+
+def test_rows_without_a_direction_are_in_no_statistic(tmp_path: Path) -> None:
+    kinds = [[1.0, 0, 0, 0], [1.0, 0.01, 0, 0], [0.0] * 4, [float("inf")] * 4, [float("nan")] * 4, [3e38] * 4, None]
+    page = made(written(tmp_path / "a.parquet", "embed", [{"embedding": one} for one in kinds]))
+    assert page.groups_note.startswith("1 group among the 3 rows with a vector, ")
+    assert [card.score is None for card in page.cards] == [False, False, True, True, True, False, True]
 
 
 def test_planted_duplicates_are_a_group_with_cards_even_in_a_sample(tmp_path: Path) -> None:

@@ -20,6 +20,11 @@ ASKED = [
     ),
     ((["red*-1"], [], [], []), [("- red", [(RED, -1)])]),
     ((["3*4*1"], [], [], []), [("3*4", [(Term("text", "3*4"), 1)])]),
+    ((["red*1e-1"], [], [], []), [("red*0.1", [(RED, 0.1)])]),
+    ((["red * +2.5E1 "], [], [], []), [("red*25", [(RED, 25)])]),
+    ((["a b *2"], [], [], []), [("a b*2", [(Term("text", "a b"), 2)])]),
+    ((["red*much"], [], [], []), [("red*much", [(Term("text", "red*much"), 1)])]),
+    ((["red*"], [], [], []), [("red*", [(Term("text", "red*"), 1)])]),
     (([], [], [], []), []),
 ]
 
@@ -46,6 +51,7 @@ def test_a_sum_is_of_vectors_of_length_one() -> None:
         ((["red"], [], [], ["red"]), "cancel out"),
         (([], [], [], ["red"]), "--minus takes from something"),
         (([" "], [], [], []), "empty text"),
+        ((["red*1e999"], [], [], []), r"the weight of 'red\*1e999' is larger than numbers go"),
     ],
 )
 def test_what_cannot_be_looked_for_is_refused(given: tuple[list[str], ...], said: str) -> None:

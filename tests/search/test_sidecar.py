@@ -147,6 +147,13 @@ def test_json_lines_are_an_index_too(path: Path, tmp_path: Path) -> None:
     assert whole(opened(tmp_path / "emb.jsonl")) == whole(opened(path))
 
 
+def test_json_lines_without_their_types_are_refused_without_advice_for_runs(path: Path, tmp_path: Path) -> None:
+    read = pq.read_table(path)
+    write_jsonl(tmp_path / "emb.jsonl", read.schema, [read])
+    (tmp_path / "emb.jsonl.meta.json").unlink()
+    assert refused(tmp_path / "emb.jsonl").endswith("emb.jsonl cannot be read without it")
+
+
 def test_float16_vectors_are_an_index_too(tmp_path: Path) -> None:
     vectors = drawn(20).astype(np.float16)
     assert opened(written(tmp_path / "emb.parquet", vectors)).vectors.tolist() == vectors.astype(np.float32).tolist()
@@ -165,6 +172,110 @@ def test_dictionaries_that_differ_between_row_groups_pass_through(tmp_path: Path
     pq.write_table(read.append_column("shop", shop), tmp_path / "emb.parquet", row_group_size=4)
     found = opened(tmp_path / "emb.parquet").columns.take(np.arange(20))
     assert found["shop"].to_pylist() == shop.to_pylist()
+
+
+@pytest.mark.parametrize("named", ["link.parquet", "elsewhere/emb.parquet"])
+def test_two_names_of_one_index_leave_each_others_side_car(path: Path, tmp_path: Path, named: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / named).symlink_to(path)
+    first, other = opened(path).folder, opened(tmp_path / named).folder
+    assert first is not None and other is not None and first.is_dir() and other.is_dir()
+    assert (first.parent, other.parent) == (tmp_path / "emb.parquet.search", tmp_path / f"{named}.search")
+    assert (opened(path).folder, opened(tmp_path / named).folder) == (first, other)
+
+
+@pytest.mark.parametrize("name", ["about.json", "half.bin", "vectors.bin", "columns.arrow"])
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_what_is_damaged_is_built_anew(path: Path, name: str, kept: float) -> None:
+    built = opened(path)
+    assert built.folder is not None
+    before, file = whole(built), built.folder / name
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * kept)])
+    assert whole(opened(path)) == before
+    assert whole(opened(path)) == before and file.stat().st_size > 0
+
+
+PASSED = [  # columns of one part, of another -> of both, in that order
+    ([("n", pa.int32())], [("n", pa.int64())], [("n", pa.int64())]),
+    ([("n", pa.int64())], [("shop", pa.string())], [("n", pa.int64()), ("shop", pa.string())]),
+    ([("n", pa.null())], [("n", pa.list_(pa.float32(), 3))], [("n", pa.list_(pa.float32(), 3))]),
+]
+
+
+@pytest.mark.parametrize("sidecar", [True, False])
+@pytest.mark.parametrize(("one", "other", "both"), PASSED)
+def test_parts_with_other_columns_are_one_index(tmp_path: Path, one: Any, other: Any, both: Any, sidecar: bool) -> None:
+    value = {"n": [1, 2, 3], "shop": "x"}
+    for name, columns in (("a", one), ("b", other)):
+        read = table(drawn(2), ids=[f"{name}1", f"{name}2"]).drop_columns(["price", "status"])
+        for column, kind in columns:
+            cell = None if kind == pa.null() else value[column] if "list" in str(kind) or column == "shop" else 7
+            read = read.append_column(column, pa.array([cell] * 2, kind))
+        pq.write_table(read, tmp_path / f"{name}.parquet")
+    columns = opened(tmp_path, sidecar).columns.take(np.arange(4))
+    assert columns.schema == pa.schema([("id", pa.string()), *both])
+    assert columns["id"].to_pylist() == ["a1", "a2", "b1", "b2"]
+    assert [columns[name].null_count for name, _ in both] == [
+        0 if len(both) == 1 and one[0][1] != pa.null() else 2
+    ] * len(both)
+
+
+def test_parts_whose_columns_do_not_fit_are_no_index(tmp_path: Path) -> None:
+    written(tmp_path / "a.parquet", drawn(3))
+    read = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(read.set_column(1, "price", pa.array(["x"] * 3)), tmp_path / "b.parquet")
+    assert "b.parquet does not fit the files before it (Field price has incompatible types" in refused(tmp_path)
+    assert not folder_of(Index(str(tmp_path))).exists()
+
+
+def test_only_our_own_vectors_stay_behind(tmp_path: Path) -> None:
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(20, dtype=np.float32)), 4)
+    read = table(drawn(5)).append_column("box", lists).append_column("text_embedding", lists)
+    pq.write_table(read, tmp_path / "emb.parquet")
+    found = opened(tmp_path / "emb.parquet").columns.take(np.arange(5))
+    assert found.column_names == ["id", "price", "status", "box"]
+    assert found["box"].to_pylist() == lists.to_pylist()
+
+
+def test_what_is_no_index_gets_no_folder(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "hits.parquet")
+    assert "has no column 'embedding'" in refused(tmp_path / "hits.parquet")
+    assert os.listdir(tmp_path) == ["hits.parquet"]
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[1]", '{"parameters": 3}'])
+def test_metadata_that_are_damaged_are_refused(tmp_path: Path, said: str) -> None:
+    pq.write_table(table(drawn(3)).replace_schema_metadata({"visioncli": said}), tmp_path / "emb.parquet")
+    assert "its metadata `visioncli` is no JSON object" in refused(tmp_path / "emb.parquet")
+
+
+def test_a_folder_whose_run_goes_on_is_told_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for run, said in (({}, 1), ({"finished": {}}, 0)):
+        (path.parent / "_run.json").write_text(json.dumps(run))
+        caplog.clear()
+        opened(path.parent)
+        assert caplog.text.count("has not come to its end: rows are missing") == said
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read: File name too long" in refused(tmp_path / f"{'x' * 300}.parquet")
+
+
+def test_ids_that_are_numbers_are_asked_for_by_their_digits(tmp_path: Path) -> None:
+    read = table(drawn(4))
+    pq.write_table(read.set_column(0, "id", pa.array([10, 20, 30, 40])), tmp_path / "emb.parquet")
+    store = opened(tmp_path / "emb.parquet")
+    assert store.row_of("30") == 2
+    with pytest.raises(UsageError, match="no row with a vector has the id 'x'"):
+        store.row_of("x")
+
+
+def test_an_index_without_ids_says_so_where_they_are_needed(tmp_path: Path) -> None:
+    pq.write_table(table(drawn(4)).drop_columns("id"), tmp_path / "emb.parquet")
+    store = opened(tmp_path / "emb.parquet")
+    for asked in (lambda: store.row_of("x"), store.columns.ids):
+        with pytest.raises(UsageError, match="the index has no column 'id'"):
+            asked()
 
 
 def refused(path: Path) -> str:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visioncli.cli.sentences import in_one_line
+from visioncli.cli.sentences import in_one_line, terminal
 from visioncli.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHOWN = 60  # letters of a cell on a terminal
+# On a terminal: ids are whole, in several lines where one is too short; others than our own show where there is room
+_IDS = frozenset("id id_a id_b representative members".split())  # noqa: SIM905
+_OWN = _IDS | frozenset("query rank score group size".split())  # noqa: SIM905
 _UNSHOWN = frozenset("source status error_code error sha256 bytes version height width".split())  # noqa: SIM905
-_MOST_COLUMNS = 8
+_NUMBERS = frozenset("rank score size group".split())  # noqa: SIM905
+_QUERY, _OTHER, _ID = 24, 40, 2000  # letters of a cell
+_MEMBERS = 20
 _MOST_ROWS = 1000
+
+_PRODUCED = ("model", "commit", "embedding_space")  # what hits tell of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +46,39 @@ class Answers:
         path = Path(output)
         if path.suffix not in SUFFIXES or output.endswith("/"):
             raise UsageError(f"the output {output!r} must end in .parquet or .jsonl, or be - (JSONL)")
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise UsageError(
+                f"-o: {path} is a folder" if path.is_dir() else f"-o: the folder {path.parent} is not there"
+            )
         if path.exists() and not overwrite:
             raise UsageError(f"{path} is there already; say --overwrite")
         return cls(path, False)
 
-    def give(self, table: pa.Table, parameters: dict[str, Any]) -> None:
-        """Write or show it. Raises OutputError."""
+    def give(self, table: pa.Table, parameters: dict[str, Any], facts: Mapping[str, Any]) -> None:
+        """Write or show it; `facts` are what the index says of itself. Raises OutputError."""
         if self.path is not None:
-            self._write(self.path, table, parameters)
+            self._write(self.path, table, parameters, facts)
         elif self.is_table:
             _show(table)
         else:
             _print(table)
 
-    def _write(self, path: Path, table: pa.Table, parameters: dict[str, Any]) -> None:
+    def _write(self, path: Path, table: pa.Table, parameters: dict[str, Any], facts: Mapping[str, Any]) -> None:
         from visioncli.io.sinks import SINKS, SUFFIXES
         from visioncli.tables import look_up
 
         said = {"tool": f"visioncli {version('visioncli')}", "task": "similar", "parameters": parameters}
+        said |= {name: str(facts[name]) for name in _PRODUCED if facts.get(name)}
         schema = table.schema.with_metadata({"visioncli": json.dumps(said)})
         look_up(SINKS, SUFFIXES[path.suffix], "output format")(path, schema, [table.cast(schema)])
 
 
 def _print(table: pa.Table) -> None:
     try:
-        for line in _lines(table):
-            print(line)
         sys.stdout.flush()
+        for line in _lines(table):  # UTF-8, whatever the locale says
+            sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        sys.stdout.buffer.flush()
     except BrokenPipeError:  # nobody reads on; the interpreter would complain at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -96,24 +108,48 @@ def _number(value: Any) -> Any:
 
 def _show(table: pa.Table) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    names = [name for name in table.column_names if name not in _UNSHOWN][:_MOST_COLUMNS]
+    console = terminal()
+    rows = table.slice(0, _MOST_ROWS).to_pydict()
+    cells = {name: [_printable(name, value) for value in rows[name]] for name in rows if name not in _UNSHOWN}
     drawn = Table(box=box.SIMPLE_HEAD)
+    names = _fitting(cells, console.width)
     for name in names:
-        drawn.add_column(Text(name), justify="right" if name in ("rank", "score", "size", "group") else "left")
-    for row in table.select(names).slice(0, _MOST_ROWS).to_pylist():
-        drawn.add_row(*(Text(_printable(value)) for value in row.values()))
-    Console(highlight=False).print(drawn)
+        drawn.add_column(
+            Text(name),
+            justify="right" if name in _NUMBERS else "left",
+            overflow="fold",
+            no_wrap=name not in _IDS,
+        )
+    for row in zip(*(cells[name] for name in names), strict=True):
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
     if len(table) > _MOST_ROWS:
         print(f"visioncli: the first {_MOST_ROWS:,} of {len(table):,} rows; -o FILE has all", file=sys.stderr)
 
 
-def _printable(value: Any) -> str:
-    """In one line, short; what a terminal would obey shows as an escape."""
+def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
+    """Our own columns, and of the others the first for which a line of `width` letters has room beside them."""
+    from rich.cells import cell_len
+
+    wide = {
+        name: 3 + max(map(cell_len, (name, *column))) for name, column in cells.items()
+    }  # with two blanks and a gap; the table has two edges
+    left = width - 1 - sum(wide[name] for name in cells if name in _OWN)
+    shown = []
+    for name in cells:
+        left -= 0 if name in _OWN else wide[name]
+        if name in _OWN or left >= 0:
+            shown.append(name)
+    return shown
+
+
+def _printable(name: str, value: Any) -> str:
+    """In one line; what a terminal would obey shows as an escape. Ids stay whole."""
     if isinstance(value, list):
-        value = ", ".join(map(str, value))
+        more = f", … {len(value) - _MEMBERS:,} more" if len(value) > _MEMBERS else ""
+        value = ", ".join(map(str, value[:_MEMBERS])) + more
     text = "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-    return in_one_line(text, _SHOWN)
+    return in_one_line(text, _QUERY if name == "query" else _ID if name in _IDS else _OTHER)

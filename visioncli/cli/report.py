@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
+from visioncli.cli.given import announce, refuse
 from visioncli.cli.options import TASK_PANEL, Show, flag
 from visioncli.errors import UsageError
 
@@ -22,11 +23,15 @@ log = logging.getLogger("visioncli")
 Done = TypeVar("Done")
 Given: TypeAlias = tuple[tuple[str, str | None], ...]  # limits of --diff: the flag and what was written after it
 
+_OF_ONE = frozenset({"seed", "min_score", "summary"})
+_OF_DIFF = frozenset({"max_flips", "max_drift", "max_new_failures"})
+_OF_PAGE = frozenset({"overwrite", "sample", "root", "fetch"})
 _DIFF = "With --diff"
 _OUT = "Output"
 
 
 def report(
+    ctx: typer.Context,
     results: Annotated[
         list[str],
         typer.Argument(metavar="RESULTS", help="An output: FILE.parquet, FILE.jsonl or DIR/; with --diff OLD and NEW."),
@@ -39,9 +44,7 @@ def report(
         int,
         flag("--sample", panel=TASK_PANEL, min=10, help="Rows to show at most, extremes and failures among them."),
     ] = 2000,
-    seed: Annotated[
-        int | None, flag("--seed", panel=TASK_PANEL, min=0, help="Which rows are drawn at random (usually 0).")
-    ] = None,
+    seed: Annotated[int, flag("--seed", panel=TASK_PANEL, min=0, help="Which rows are drawn at random.")] = 0,
     summary: Annotated[
         str | None, flag("--summary", panel=TASK_PANEL, metavar="FILE.json", help="The run's summary, for its timings.")
     ] = None,
@@ -53,15 +56,9 @@ def report(
         bool, flag("--fetch", panel=TASK_PANEL, help="Also fetch pictures that are URLs; else only files are read.")
     ] = False,
     min_score: Annotated[
-        float | None,
-        flag(
-            "--min-score",
-            panel=TASK_PANEL,
-            min=-1,
-            max=1,
-            help="Cosine from which embeddings are near-duplicates (usually 0.95).",
-        ),
-    ] = None,
+        float,
+        flag("--min-score", panel=TASK_PANEL, min=-1, max=1, help="Cosine from which embeddings are near-duplicates."),
+    ] = 0.95,
     diff: Annotated[bool, flag("--diff", panel=_DIFF, help="What changed between two outputs of one task.")] = False,
     max_flips: Annotated[
         str | None,
@@ -87,19 +84,28 @@ def report(
     from visioncli.report import ReportOptions, refuse_existing
 
     console.set_up(quiet=quiet, verbose=False)
-    if diff and (
-        stray := [name for name, value in (("--seed", seed), ("--min-score", min_score)) if value is not None]
-    ):
-        raise UsageError(f"{stray[0]} belongs to one result; leave it out with --diff")
-    shown = ReportOptions(sample, seed or 0, summary, root, fetch, 0.95 if min_score is None else min_score)
+    for names, why in _stray(diff, output is not None):
+        refuse(ctx, names.__contains__, why)
+    announce(ctx, lambda name: any(name in names for names, _ in _stray(diff, output is not None)))
+    shown = ReportOptions(sample, seed, None if diff else summary, root, fetch, min_score)
     path = None if output is None else Path(output)
     if path is not None:
         refuse_existing(path, overwrite)
-    given = (("--max-flips", max_flips), ("--max-drift", max_drift), ("--max-new-failures", max_new_failures))
     if diff:
+        given = (("--max-flips", max_flips), ("--max-drift", max_drift), ("--max-new-failures", max_new_failures))
         _diff(results, path, shown, given, Say(progress, quiet))
     else:
-        _report(results, path, shown, given, Say(progress, quiet))
+        _report(results, path, shown, Say(progress, quiet))
+
+
+def _stray(diff: bool, has_page: bool) -> Iterator[tuple[frozenset[str], str]]:
+    """Yield parameters that have no use, and why."""
+    if diff:
+        yield _OF_ONE, "belongs to one result; leave it out with --diff"
+    else:
+        yield _OF_DIFF, "belongs to --diff OLD NEW"
+    if diff and not has_page:
+        yield _OF_PAGE, "is about the page: say where it goes with -o FILE.html"
 
 
 @dataclass(frozen=True)
@@ -125,11 +131,9 @@ class Say:
         log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
 
 
-def _report(results: list[str], path: Path | None, shown: ReportOptions, given: Given, say: Say) -> None:
+def _report(results: list[str], path: Path | None, shown: ReportOptions, say: Say) -> None:
     from visioncli.report import report as make
 
-    if stray := [name for name, value in given if value is not None]:
-        raise UsageError(f"{stray[0]} belongs to --diff OLD NEW")
     if len(results) != 1:
         raise UsageError("one result makes a page; to compare two, say --diff OLD NEW")
     if path is None:
@@ -143,8 +147,6 @@ def _diff(results: list[str], path: Path | None, shown: ReportOptions, given: Gi
 
     if len(results) != 2:
         raise UsageError("--diff takes two results: --diff OLD NEW")
-    if shown.summary is not None:
-        raise UsageError("--summary belongs to one result; leave it out with --diff")
     limits = DiffOptions(*(None if text is None else _limit(text, name) for name, text in given))
     with Results(results[0]) as old, Results(results[1]) as new:
         pair = compare(old, new)
@@ -152,7 +154,7 @@ def _diff(results: list[str], path: Path | None, shown: ReportOptions, given: Gi
         show(summary(pair))
         if path is not None:
             say.written(say.drained(changed(pair, passed, shown)), path)
-    for sentence in passed:
+    for sentence in filter(None, (pair.left_out, *passed)):
         log.warning("%s", sentence)
     raise typer.Exit(3 if passed else 0)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from visioncli.cli.given import announce
 from visioncli.cli.hailo_options import hailo_of
 from visioncli.cli.options import FailOn, SharedFlags
 from visioncli.cli.values import amount, auto_or_count, duration_s, header
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
     from visioncli.io.fetch import FetchOptions
     from visioncli.jobs import Job
 
-log = logging.getLogger("visioncli")
-
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="INPUT...", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."
     ),
 ]
-_DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from the environment unannounced
-    "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
-    "quiet verbose progress summary null unique_ids inputs overlay device_timeout_ms".split()
-)
 
 
 def make_job(
@@ -103,12 +98,15 @@ def fetch_options(flags: SharedFlags) -> FetchOptions:
     )
 
 
-def finish(ctx: typer.Context, job: Job, flags: SharedFlags) -> None:
-    """Run the job with progress and a summary on standard error, and exit as the contract says."""
+def finish(ctx: typer.Context, job: Job, flags: SharedFlags, stray: Callable[[str], bool] = lambda name: False) -> None:
+    """Run the job with progress and a summary on standard error, and exit as the contract says.
+
+    `stray` names parameters that the job was not made from.
+    """
     from visioncli.cli import console
 
     console.set_up(quiet=flags.quiet, verbose=flags.verbose)
-    _announce_environment(ctx)
+    announce(ctx, stray)
     if flags.dry_run:
         console.dry_run(job)
         return
@@ -120,12 +118,3 @@ def finish(ctx: typer.Context, job: Job, flags: SharedFlags) -> None:
         console.write_summary(summary.to_json(), flags.summary)
     failed = {FailOn.any: sum(summary.failed.values()), FailOn.new: summary.new_failures, FailOn.none: 0}
     raise typer.Exit(3 if failed[flags.fail_on] else 0)
-
-
-def _announce_environment(ctx: typer.Context) -> None:
-    """Say which values came from the environment and change answers."""
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        source = ctx.get_parameter_source(name)
-        if name not in _DECIDES_NO_ANSWER and source is not None and source.name == "ENVIRONMENT":
-            log.warning("%s=%s comes from %s", parameter.opts[0], ctx.params[name], parameter.envvar)

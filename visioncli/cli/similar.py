@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from visioncli.cli.given import announce, on_command_line, refuse
 from visioncli.cli.hailo_options import HailoFlags, hailo_of
 from visioncli.cli.options import TASK_PANEL, flag, with_flags
 from visioncli.cli.run import Inputs, fetch_options, finish, make_job
@@ -15,17 +16,18 @@ from visioncli.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from visioncli.search.embedding import ModelRequest
     from visioncli.search.store import Store
 
 _INDEX = "Search an index"
 _DUPLICATES = "Near-duplicates of an index"
-_OF_INDEX = "image row minus min_score pairs groups approx with_embedding no_sidecar".split()  # noqa: SIM905
-_ALWAYS = frozenset("index output overwrite quiet verbose".split())  # noqa: SIM905
-_OF_SEARCH = _ALWAYS | frozenset(
-    "text texts image row minus k min_score approx with_embedding no_sidecar model revision device dtype offline "  # noqa: SIM905
-    "timeout retries header ca_cert guard max_bytes hef text_hef text_embeddings device_timeout_ms".split()
-)
-_OF_DUPLICATES = _ALWAYS | frozenset("pairs groups min_score no_sidecar device".split())  # noqa: SIM905
+# Parameters by what they are about; one that is about nothing that was asked for is refused
+_OF_INDEX = frozenset("image row minus min_score pairs groups approx with_embedding no_sidecar".split())  # noqa: SIM905
+_ALWAYS = frozenset("index output overwrite offline quiet verbose no_sidecar min_score".split())  # noqa: SIM905
+_OF_DUPLICATES = _ALWAYS | {"pairs", "groups", "device"}
+_OF_ROWS = _ALWAYS | frozenset("text texts image row minus k approx with_embedding".split())  # noqa: SIM905
+_OF_MODEL = frozenset("model revision device dtype hef text_hef text_embeddings device_timeout_ms".split())  # noqa: SIM905
+_OF_PICTURES = frozenset("timeout retries header ca_cert guard max_bytes".split())  # noqa: SIM905
 _NEIGHBOURS = 10
 
 
@@ -94,26 +96,18 @@ def similar(
     """Pictures against texts, nearest neighbours in an index, or its near-duplicates."""
     wanted = (*(text or ()), *(items(texts, "--texts") if texts else ()))
     if index is None:
-        _refuse(ctx, lambda name: name in _OF_INDEX, "needs --index")
+        refuse(ctx, _OF_INDEX.__contains__, "needs --index")
         _score(ctx, inputs, wanted, k, flags)
         return
     if inputs:
         raise UsageError("--index takes the place of INPUT; give one or the other")
+    if on_command_line(ctx, "overwrite") and flags.output in (None, "-"):
+        raise UsageError("--overwrite needs -o FILE")
     if pairs or groups:
-        _refuse(ctx, lambda name: name not in _OF_DUPLICATES, f"does not go with {'--pairs' if pairs else '--groups'}")
-        _duplicates(index, pairs, groups, min_score, no_sidecar, flags)
+        _duplicates(ctx, index, pairs, groups, min_score, no_sidecar, flags)
         return
-    _refuse(ctx, lambda name: name not in _OF_SEARCH, "does not go with a search in --index")
     given = (wanted, image or (), row or (), minus or ())
-    _search(index, given, k or _NEIGHBOURS, min_score, approx, with_embedding, no_sidecar, flags)
-
-
-def _refuse(ctx: typer.Context, out_of_place: Any, why: str) -> None:
-    """No flag is accepted and ignored."""
-    for parameter in ctx.command.params:
-        source = ctx.get_parameter_source(parameter.name or "")
-        if source is not None and source.name == "COMMANDLINE" and out_of_place(parameter.name):
-            raise UsageError(f"{parameter.opts[0]} {why}")
+    _search(ctx, index, given, k or _NEIGHBOURS, min_score, approx, with_embedding, no_sidecar, flags)
 
 
 def _score(
@@ -123,10 +117,12 @@ def _score(
 
     if not texts:
         raise UsageError("--text is needed: --text 'red shoe', --texts @texts.txt; or --index to look in")
-    finish(ctx, make_job("classify", ClassifyOptions(texts, ("{}",), "cosine", k), inputs, flags), flags)
+    job = make_job("classify", ClassifyOptions(texts, ("{}",), "cosine", k), inputs, flags)
+    finish(ctx, job, flags, stray=_OF_INDEX.__contains__)
 
 
 def _search(
+    ctx: typer.Context,
     path: str,
     given: tuple[Any, Any, Any, Any],
     k: int,
@@ -140,28 +136,58 @@ def _search(
     from visioncli.search.cosines import refuse_impossible
     from visioncli.search.query import sums
 
+    known = _OF_ROWS | _OF_MODEL | _OF_PICTURES
+    refuse(ctx, lambda name: name not in known, "does not go with a search in --index")
     answers = Answers.to(flags.output, flags.overwrite)
     asked = sums(*given)
     if not asked:
         raise UsageError("say what to look for: --text, --image or --row; or --pairs or --groups for near-duplicates")
     refuse_impossible(-1 if min_score is None else min_score)
-    index, store = _opened(path, no_sidecar, flags)
+    kinds = {term.kind for one in asked for term, _ in one.terms}
+    used = _used(ctx, kinds)
+    refuse(ctx, lambda name: name not in used, _useless(kinds))
+    index, store = _opened(ctx, path, no_sidecar, flags, used)
 
-    from visioncli.search.embedding import ModelRequest
     from visioncli.search.looking import search
 
-    hailo = hailo_of(flags, "similar")
-    request = (
-        ModelRequest(
-            flags.model, flags.revision, flags.device, flags.dtype.value, flags.offline, hailo, fetch_options(flags)
-        )
-        if any(term.kind != "row" for one in asked for term, _ in one.terms)
-        else None
-    )
+    request = _model(ctx, flags) if kinds != {"row"} else None
     graph = _graph(store) if approx else None
     least = -1 if min_score is None else min_score
     table = search(index, store, asked, k, least, request, graph, with_embedding)
-    answers.give(table, {"index": path, "queries": [one.name for one in asked], "k": k, "min_score": min_score})
+    said = {"index": path, "queries": [one.name for one in asked], "k": k, "min_score": min_score}
+    answers.give(table, said, store.facts)
+
+
+def _used(ctx: typer.Context, kinds: set[str]) -> frozenset[str]:
+    """What a search for texts, pictures or rows is made from; not of an exported model, as the index names its own."""
+    if kinds == {"row"}:
+        return _OF_ROWS
+    exported = {name for name in ("model", "revision") if not on_command_line(ctx, name)}
+    return (_OF_ROWS | _OF_MODEL | (_OF_PICTURES if "image" in kinds else frozenset())) - exported
+
+
+def _useless(kinds: set[str]) -> str:
+    if kinds == {"row"}:
+        return "has no use here: --row alone loads no model"
+    return "has no use here: without --image no file is read"
+
+
+def _model(ctx: typer.Context, flags: HailoFlags) -> ModelRequest:
+    from visioncli.search.embedding import ModelRequest
+
+    model, revision = (
+        value if on_command_line(ctx, name) else None
+        for name, value in (("model", flags.model), ("revision", flags.revision))
+    )
+    return ModelRequest(
+        model,
+        revision,
+        flags.device,
+        flags.dtype.value,
+        flags.offline,
+        hailo_of(flags, "similar"),
+        fetch_options(flags),
+    )
 
 
 def _graph(store: Store) -> Any:
@@ -177,31 +203,41 @@ def _graph(store: Store) -> Any:
 
 
 def _duplicates(
-    path: str, pairs: bool, groups: bool, min_score: float | None, no_sidecar: bool, flags: HailoFlags
+    ctx: typer.Context,
+    path: str,
+    pairs: bool,
+    groups: bool,
+    min_score: float | None,
+    no_sidecar: bool,
+    flags: HailoFlags,
 ) -> None:
     from visioncli.cli.hits import Answers
     from visioncli.search.cosines import refuse_impossible
 
+    refuse(ctx, lambda name: name not in _OF_DUPLICATES, f"does not go with {'--pairs' if pairs else '--groups'}")
     if pairs and groups:
         raise UsageError("--pairs and --groups are two tables; ask for one")
     if min_score is None:
         raise UsageError(f"{'--pairs' if pairs else '--groups'} needs --min-score: 0.95, say")
     refuse_impossible(min_score)
     answers = Answers.to(flags.output, flags.overwrite)
-    _, store = _opened(path, no_sidecar, flags)
+    _, store = _opened(ctx, path, no_sidecar, flags, _OF_DUPLICATES)
 
     from visioncli.search.looking import group_table, pair_table
 
     device = "cpu" if flags.device == "auto" else flags.device
     table: pa.Table = (pair_table if pairs else group_table)(store, min_score, device)
-    answers.give(table, {"index": path, "min_score": min_score})
+    answers.give(table, {"index": path, "min_score": min_score}, store.facts)
 
 
-def _opened(path: str, no_sidecar: bool, flags: HailoFlags) -> tuple[Any, Store]:
+def _opened(
+    ctx: typer.Context, path: str, no_sidecar: bool, flags: HailoFlags, used: frozenset[str]
+) -> tuple[Any, Store]:
     from visioncli.cli.sentences import set_up
     from visioncli.search.index import Index
     from visioncli.search.sidecar import open_store
 
     set_up(flags.quiet, flags.verbose)
+    announce(ctx, lambda name: name not in used)
     index = Index(path)
     return index, open_store(index, use_sidecar=not no_sidecar)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from visioncli.cli.sentences import in_one_line
-from visioncli.report.page import SHORT, Table
+from visioncli.cli.sentences import in_one_line, terminal
+from visioncli.report.cards import SHORT
+from visioncli.report.page import Table
 
 
 def show(tables: Iterable[Table]) -> None:
     """Print tables on standard output, each with its title and note."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal()
     for table in tables:
         drawn = Drawn(box=box.SIMPLE_HEAD, title=Text(table.title), title_justify="left", title_style="bold")
         for place, name in enumerate(table.head):

@@ -13,6 +13,15 @@ from visioncli.errors import OutputError
 
 
 @contextmanager
+def durable(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is on the disk when the block ends. Raises OSError."""
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
 def replacing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` when the block ends, complete; its folder's entry is not fsynced.
 
@@ -20,10 +29,8 @@ def replacing(path: Path, *, alone: bool = True) -> Iterator[BinaryIO]:
     """
     beside = path.with_name(f".{path.name}.tmp" if alone else f".{path.name}.{os.getpid()}{threading.get_ident()}.tmp")
     try:
-        with open(beside, "wb") as file:
+        with durable(beside) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
@@ -40,6 +47,14 @@ def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def publish(beside: Path, place: Path) -> None:
+    """Rename what is durable, a file or a folder, to the name by which it is looked for. Raises OSError."""
+    if beside.is_dir():
+        sync_folder(beside)
+    os.replace(beside, place)
+    sync_folder(place.parent)
 
 
 def sync_folder(path: Path) -> None:

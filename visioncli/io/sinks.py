@@ -57,9 +57,7 @@ def read_jsonl(path: Path) -> tuple[pa.Schema, Iterator[pa.Table]]:
         meta = json.loads(meta_of(path).read_text(encoding="utf-8"))
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(meta.pop("arrow_schema"))))
     except (OSError, ValueError, KeyError):
-        raise UsageError(
-            f"{meta_of(path)} is missing or damaged: without it {path} cannot be continued; say --overwrite"
-        ) from None
+        raise UsageError(f"{meta_of(path)} is missing or damaged: {path} cannot be read without it") from None
     schema = schema.with_metadata({key: json.dumps(value) for key, value in meta.items()})
     return schema, _jsonl_tables(path, schema)
 
@@ -69,7 +67,7 @@ def _jsonl_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
         with open(path, "rb") as lines:
             yield from tables_of(lines, schema)
     except (ValueError, TypeError, ArithmeticError) as error:  # not JSON, or not of the type that the column has
-        raise UsageError(f"{path} is damaged: {error}; say --overwrite to ask all again") from error
+        raise UsageError(f"{path} is damaged: {error}") from error
 
 
 def _dictionary_columns(schema: pa.Schema) -> list[str]:

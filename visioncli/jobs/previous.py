@@ -123,5 +123,8 @@ def _files(output: Path, scratch: Path) -> list[Path]:
         return [output]
     copy = scratch / ".previous.parquet"
     if not copy.exists():
-        write_parquet(copy, *read_jsonl(output))
+        try:
+            write_parquet(copy, *read_jsonl(output))
+        except UsageError as error:
+            raise UsageError(f"{error}; say --overwrite to ask all again") from error
     return [copy]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from visioncli.models.runtime import choose
+from visioncli.errors import UsageError
+from visioncli.models.runtime import choose, is_hailo
 
 Found = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
@@ -18,6 +19,8 @@ def reaching(device: str) -> Callable[[NDArray[np.float32], NDArray[np.float32],
     In float32 without TF32's shorter numbers. Raises DeviceError for a device that is not here, UsageError for a name
     that is none.
     """
+    if is_hailo(device):
+        raise UsageError("a Hailo device does not compare vectors: leave --device out, or name a GPU")
     import torch
 
     where = choose(device, "float32", 1).device.value

@@ -11,7 +11,7 @@ from visioncli.errors import UsageError
 from visioncli.report.cards import Card, number
 from visioncli.report.page import Table, table
 from visioncli.report.results import Results, as_text
-from visioncli.report.survey import Survey
+from visioncli.report.survey import Survey, measure_of
 
 _PRODUCED = ("tool", "model", "commit", "family", "recipe", "embedding_space", "device", "dtype", "batch_size")
 _MOST_EXAMPLES = 3  # of each error code
@@ -44,10 +44,11 @@ def tiles(results: Results, found: Survey) -> tuple[tuple[str, str], ...]:
         (f"{found.failures:,}{share}", "failed"),
     ]
     if found.labels:
-        shown += [(f"{len(found.labels):,}", "labels")]
+        shown += [(f"{len(found.labels):,}", measure_of(results.task).labels)]
     if results.task in ("detect", "segment"):
         shown += [(f"{found.labels.total():,}", "objects")]
-    return (*shown, (str(results.provenance.get("model")), "model"))
+    model = results.provenance.get("model")
+    return tuple(shown if model is None else [*shown, (str(model), "model")])
 
 
 def notices(results: Results, timed: Timings | None) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def notices(results: Results, timed: Timings | None) -> tuple[str, ...]:
     said = []
     if results.is_unfinished:
         said.append("The run that writes this folder has not come to its end: rows are missing.")
-    if timed is None:
+    if timed is None and results.task != "similar":  # no run of pictures, which has a summary
         said.append("No timings: the table does not hold them; give the run's summary with --summary FILE.json.")
     return tuple(said)
 

@@ -18,14 +18,14 @@ import numpy as np
 from visioncli.errors import UsageError
 from visioncli.report import about
 from visioncli.report.album import Album
-from visioncli.report.cards import HEAVY, Card, card
+from visioncli.report.cards import HEAVY, Card, Room, card
 from visioncli.report.choose import LEAST, choose
 from visioncli.report.neighbours import duplicates, lay_out
 from visioncli.report.overlays import Row, overlay_of
 from visioncli.report.page import Page
-from visioncli.report.plots import Bars, Histogram, bars, histogram, histogram_of
+from visioncli.report.plots import Histogram, bars, histogram, histogram_of
 from visioncli.report.results import Results, Rows
-from visioncli.report.survey import BINS, Survey, measure_of, survey
+from visioncli.report.survey import BINS, Measure, Survey, measure_of, survey
 from visioncli.report.thumbnails import Frame, Thumbnail, thumbnail
 
 log = logging.getLogger("visioncli")
@@ -58,25 +58,27 @@ def report(path: str, options: ReportOptions) -> Generator[Seen, None, Page]:
             raise UsageError(f"{path} has no rows: there is nothing to show")
         timings = about.timings(options.summary, results)
         found = survey(results)
-        together = duplicates(results, np.flatnonzero(found.ok), options.min_score)
+        together = duplicates(results, np.flatnonzero(found.ok & ~np.isnan(found.score)), options.min_score)
         chosen = choose(found, options.sample, options.seed, None if together is None else together.rows)
         layout = lay_out(results, chosen[found.ok[chosen]], together)
         cards = yield from _cards(results, found, chosen, album)
         _warn_of_moved(cards, options)
+        undrawn = without_drawing(cards)
         return Page(
             title=results.name,
             task=results.task,
             tiles=about.tiles(results, found),
-            notices=about.notices(results, timings),
+            notices=(*about.notices(results, timings), *undrawn),
             tables=about.tables(found, cards, timings),
             cards=tuple(cards),
-            bars=_bars(results.task, found),
-            histograms=_histograms(results.task, found),
+            bars=(bars(_title(measure.labels), found.labels),) if found.labels else (),
+            histograms=_histograms(measure, found),
             map=layout.map if layout else None,
             groups=layout.groups if layout else (),
             groups_note=layout.note if layout else "",
             about=about.provenance(results.provenance),
             score=measure.score,
+            label=measure.label,
             unsure=measure.unsure,
             unsure_means=measure.unsure_means,
             shown=_which(found, chosen, options),
@@ -90,7 +92,7 @@ def album_of(options: ReportOptions) -> Album:
 
 def _cards(results: Results, found: Survey, chosen: Rows, album: Album) -> Generator[Seen, None, list[Card]]:
     """A piece's rows are read at once; its pictures are then made by threads."""
-    draw, frame = overlay_of(results.task), Frame.of(len(chosen))
+    draw, frame, room = overlay_of(results.task), Frame.of(len(chosen)), Room.of(len(chosen))
     cards: list[Card] = []
 
     def made(row: Row) -> Thumbnail:
@@ -101,7 +103,7 @@ def _cards(results: Results, found: Survey, chosen: Rows, album: Album) -> Gener
             rows = light_rows(results, piece)
             for number, row, seen in zip(piece.tolist(), rows, workers.map(made, rows), strict=True):
                 score, certainty = _or_none(found.score[number]), _or_none(found.certainty[number])
-                cards.append(card(number, row, results.task, score, certainty, seen))
+                cards.append(card(number, row, results.task, score, certainty, seen, room))
                 yield len(cards), len(chosen)
     return cards
 
@@ -122,18 +124,17 @@ def _or_none(value: np.float32) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _bars(task: str, found: Survey) -> tuple[Bars, ...]:
-    return (bars("Labels", found.labels),) if found.labels else ()
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
-def _histograms(task: str, found: Survey) -> tuple[Histogram, ...]:
-    edges = np.linspace(-1, 1, BINS + 1)
-    measure = measure_of(task)
-    made: Iterable[Histogram | None] = (
-        histogram("Scores", found.scores, edges),
-        None if found.scores.any() else histogram_of(measure.score.capitalize(), found.score),
-    )
-    return tuple(plot for plot in made if plot is not None)
+def _histograms(measure: Measure, found: Survey) -> tuple[Histogram, ...]:
+    """Of all scores; where they lie too close together for its bins, or are none, of the rows' own."""
+    if np.count_nonzero(found.scores) > 1:
+        plot = histogram("Scores", found.scores, np.linspace(-1, 1, BINS + 1))
+    else:
+        plot = histogram_of("Best scores" if found.scores.any() else _title(measure.score), found.score)
+    return () if plot is None else (plot,)
 
 
 def _which(found: Survey, chosen: Rows, options: ReportOptions) -> str:
@@ -142,6 +143,17 @@ def _which(found: Survey, chosen: Rows, options: ReportOptions) -> str:
     failed = int((~found.ok[chosen]).sum())
     said = f"{len(chosen):,} of {found.rows:,} rows: the extremes, {failed:,} of {found.failures:,} failures, "
     return f"{said}and a random rest (--sample {options.sample} --seed {options.seed})."
+
+
+def without_drawing(cards: Iterable[Card]) -> tuple[str, ...]:
+    """Return a sentence on pictures without what was found on them, and say it; nothing where there are none."""
+    why = [one.thumbnail.undrawn for one in cards if one.thumbnail.undrawn is not None]
+    if not why:
+        return ()
+    many = "1 picture is" if len(why) == 1 else f"{len(why):,} pictures are"
+    said = f"{many} shown without what was found: {why[0]}"
+    log.warning("%s", said)
+    return (f"{said}.",)
 
 
 def _warn_of_moved(cards: list[Card], options: ReportOptions) -> None:

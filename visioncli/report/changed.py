@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from visioncli.report.album import Album
-from visioncli.report.build import ROWS, ReportOptions, Seen, album_of, light_rows, threads
-from visioncli.report.cards import Card, Fact, Tag, cut, facts, number, shortened
+from visioncli.report.build import ROWS, ReportOptions, Seen, album_of, light_rows, threads, without_drawing
+from visioncli.report.cards import Card, Room, Tag, asked, facts, number, shortened
 from visioncli.report.changes import CHANGES, matched
 from visioncli.report.comparison import Comparison
-from visioncli.report.overlays import Pixels, Row, beside, overlay_of
+from visioncli.report.overlays import Drawn, Pixels, Row, answered, beside, only_depth, with_objects
 from visioncli.report.page import Page, Table, table
 from visioncli.report.plots import histogram_of
 from visioncli.report.results import Results
 from visioncli.report.thumbnails import Frame, Thumbnail, thumbnail
 
 _MOST_FLIPS = 40  # pairs of labels that are listed
-_SIDES = "Where a picture is there twice, the left is the old run's."
+_SIDES = "Where two pictures are side by side, the left is the old run's."
+Side: TypeAlias = tuple[str, Row]  # `old` or `new`, and a row that was answered
 KINDS = ("new failure", "mended", "flipped", "drifted", "added", "removed")
 
 
@@ -54,7 +55,7 @@ def _counts(pair: Comparison) -> Table:
     known = pair.drift[~np.isnan(pair.drift)]
     if known.size:
         rows += [
-            (f"drift, {name}", round(float(np.percentile(known, at)), 4))
+            (f"drift, {name}", float(f"{np.percentile(known, at):.4g}"))
             for name, at in (("median", 50), ("95 of 100 below", 95), ("largest", 100))
         ]
     note = f"Drift: {CHANGES[pair.new.task].drift}." if known.size else ""
@@ -98,19 +99,20 @@ def changed(pair: Comparison, passed: list[str], options: ReportOptions) -> Gene
         tiles=tuple(
             (str(f"{value:,}" if isinstance(value, int) else value), name) for name, value in _counts(pair).rows
         ),
-        notices=tuple(f"{sentence}." for sentence in passed),
+        notices=(*(f"{sentence}." for sentence in (*passed, pair.left_out) if sentence), *without_drawing(cards)),
         tables=tables,
         cards=tuple(cards),
         histograms=() if plot is None else (plot,),
         score="drift",
         kinds="change",
-        shown=f"{len(cards):,} rows that changed: failures and flips first, then the largest drift. {_SIDES}",
+        listed="failures and flips first",
+        shown=f"{len(cards):,} rows that changed. {_SIDES}" if cards else "No row changed.",
     )
 
 
 def _cards(pair: Comparison, chosen: list[Entry], album: Album) -> Generator[Seen, None, list[Card]]:
     """A piece's rows are read at once; its pictures are then made by threads."""
-    frame = Frame.of(len(chosen))
+    frame, room = Frame.of(len(chosen)), Room.of(len(chosen))
     cards: list[Card] = []
 
     def made(sides: tuple[Row | None, Row | None]) -> Thumbnail:
@@ -122,7 +124,7 @@ def _cards(pair: Comparison, chosen: list[Entry], album: Album) -> Generator[See
             old, new = _rows(pair.old, [one.old for one in piece]), _rows(pair.new, [one.new for one in piece])
             sides = list(zip(old, new, strict=True))
             for entry, (before, after), seen in zip(piece, sides, workers.map(made, sides), strict=True):
-                cards.append(_card(len(cards), entry, pair.new.task, before, after, seen))
+                cards.append(_card(len(cards), entry, pair.new.task, before, after, seen, room))
                 yield len(cards), len(chosen)
     return cards
 
@@ -134,56 +136,64 @@ def _rows(results: Results, rows: list[int]) -> list[Row | None]:
 
 
 def _thumbnail(pair: Comparison, before: Row | None, after: Row | None, album: Album, frame: Frame) -> Thumbnail:
-    """The picture; where something is drawn on it, as the old run and as the new one saw it."""
-    draw = overlay_of(pair.new.task)
+    """The picture; where something was found on it, as the old run and as the new one saw it."""
+    draw = SIDES.get(pair.new.task)
     row = after or before
     assert row is not None
 
     def both(image: Pixels, row: Row, folder: object) -> Image.Image:
-        sides = [draw(image, one, results.folder) for one, results in ((before, pair.old), (after, pair.new)) if one]
-        return beside(*sides) if len(sides) == 2 and pair.new.task not in ("classify", "embed") else sides[-1]
+        runs = ((before, pair.old), (after, pair.new))
+        sides = [answered(draw)(image, one, results.folder) for one, results in runs if draw and one]
+        return beside(*sides) if len(sides) == 2 else sides[0] if sides else Image.fromarray(image)
 
     return thumbnail(row, both, pair.new.folder, album, frame)
 
 
-def _card(place: int, entry: Entry, task: str, before: Row | None, after: Row | None, seen: Thumbnail) -> Card:
+def _card(
+    number: int, entry: Entry, task: str, before: Row | None, after: Row | None, seen: Thumbnail, room: Room
+) -> Card:
     row = after or before
     assert row is not None
-    tags = _tags(task, before, after)
+    tags = _tags(entry, task, before, after)
     errors = [f"{side}: {one['error']}" for side, one in (("old", before), ("new", after)) if one and one["error"]]
+    error, *told = room.cut(["; ".join(errors), *(value for _, value in facts(row, task))])
     return Card(
-        row=place,
-        id=row["id"],
+        row=number,
+        place=", ".join(f"{side} row {at:,}" for side, at in (("old", entry.old), ("new", entry.new)) if at >= 0),
+        id=room.name(row["id"]),
         status=entry.kind,
         labels=tuple(dict.fromkeys(tag.label for tag in tags if tag.coloured)),
         score=None if np.isnan(entry.drift) else entry.drift,
         certainty=None,
-        tags=shortened(tags),
-        facts=_facts(entry, row),
+        tags=shortened(tags, room),
+        facts=tuple((name, value) for (name, _), value in zip(facts(row, task), told, strict=True)),
         thumbnail=seen,
-        text=None if row["source"] is not None else str(row.get("text") or row["id"]),
-        error=cut("; ".join(errors)) or None,
+        text=asked(row),
+        error=error or None,
         failed=entry.kind == "new failure",
     )
 
 
-def _facts(entry: Entry, row: Row) -> tuple[Fact, ...]:
-    rows = [(name, f"{at:,}") for name, at in (("row in old", entry.old), ("row in new", entry.new)) if at >= 0]
-    return (*rows, *facts(row))
-
-
-def _tags(task: str, before: Row | None, after: Row | None) -> tuple[Tag, ...]:
+def _tags(entry: Entry, task: str, before: Row | None, after: Row | None) -> tuple[Tag, ...]:
     sides = [(name, row) for name, row in (("old", before), ("new", after)) if row and row["error_code"] is None]
-    if task == "classify":
-        return tuple(Tag(row["label"], f"{name} {number(row['score'])}") for name, row in sides)
-    if task == "depth":
-        return tuple(
-            Tag(name, f"{number(row['depth_min'])} to {number(row['depth_max'])}", coloured=False)
-            for name, row in sides
-        )
-    if task == "embed" or len(sides) < 2:
+    drift = () if not entry.drift > 0 else (Tag("drift", number(entry.drift), coloured=False),)
+    return (*drift, *TAGS[task](sides))
+
+
+def _label_tags(sides: list[Side]) -> tuple[Tag, ...]:
+    return tuple(Tag(row["label"], f"{name} {number(row['score'])}") for name, row in sides)
+
+
+def _range_tags(sides: list[Side]) -> tuple[Tag, ...]:
+    return tuple(
+        Tag(name, f"{number(row['depth_min'])} to {number(row['depth_max'])}", coloured=False) for name, row in sides
+    )
+
+
+def _found_tags(sides: list[Side]) -> tuple[Tag, ...]:
+    if len(sides) < 2:
         return ()
-    return _object_tags(sides[0][1]["objects"] or [], sides[1][1]["objects"] or [])
+    return _object_tags(*(row["objects"] or [] for _, row in sides))
 
 
 def _object_tags(old: list[Row], new: list[Row]) -> tuple[Tag, ...]:
@@ -193,3 +203,13 @@ def _object_tags(old: list[Row], new: list[Row]) -> tuple[Tag, ...]:
     moved = sorted(stayed, key=lambda pair: -abs(pair[1]["score"] - pair[0]["score"]))
     tags += [Tag(a["label"], f"{number(a['score'])} → {number(b['score'])}") for a, b in moved]
     return tuple(tags)
+
+
+TAGS: dict[str, Callable[[list[Side]], tuple[Tag, ...]]] = {
+    "classify": _label_tags,
+    "embed": lambda sides: (),
+    "detect": _found_tags,
+    "segment": _found_tags,
+    "depth": _range_tags,
+}
+SIDES: dict[str, Drawn] = {"detect": with_objects, "segment": with_objects, "depth": only_depth}

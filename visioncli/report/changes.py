@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
 from visioncli.report.survey import Numbers, numbers
-from visioncli.report.vectors import units, vectors
+from visioncli.report.vectors import lengths, vectors
 
 Object = Mapping[str, Any]  # of a row's objects
 Flips = Counter[tuple[str, str]]  # (what it was, what it is) -> how often
 
 SAME_OBJECT = 0.5  # intersection over union from which two boxes of one label are the same object; COCO's usual
+LEAST_RANGE = 0.01  # of the largest depth: a map of less is as good as flat, and its range no measure
+_ROUNDING = 1e-12  # of a cosine in float64: a vector has not drifted from itself
 NOTHING = "nothing"  # what an object was that is new, and is that is gone
 
 
@@ -51,22 +53,34 @@ def classified(old: pa.Table, new: pa.Table) -> Changed:
 
 
 def embedded(old: pa.Table, new: pa.Table) -> Changed:
-    """Compare vectors. Raises UsageError where they have not the same length."""
+    """Compare vectors; a vector without a direction (of zeros) is like no other, but like another such.
+
+    Raises UsageError where they have not the same length.
+    """
     name = next(name for name in ("embedding", "tokens") if name in old.schema.names)
     one, other = vectors(old[name]), vectors(new[name])
     if one.shape != other.shape:
         raise UsageError(f"the vectors have {one.shape[1]} and {other.shape[1]} dimensions: they cannot be compared")
-    cosine = np.einsum("nd,nd->n", units(one), units(other), dtype=np.float64)
-    return Changed((1 - cosine).clip(0).astype(np.float32), None, Counter())
+    one_length, other_length = lengths(one), lengths(other)
+    both = one_length * other_length
+    cosine = np.einsum("nd,nd->n", one, other, dtype=np.float64) / np.where(both > 0, both, 1)
+    cosine = np.where(both > 0, cosine, (one_length > 0) == (other_length > 0))
+    drift = np.where(1 - cosine > _ROUNDING, 1 - cosine, 0)
+    return Changed(drift.astype(np.float32), None, Counter())
 
 
 def measured(old: pa.Table, new: pa.Table) -> Changed:
-    """Compare the ends of depth maps."""
+    """Compare the ends of depth maps: max(|near' - near|, |far' - far|) / max(far - near, LEAST_RANGE * largest).
+
+    `largest` is the largest |depth| of both maps. Two maps of zeros have not drifted.
+    """
     (near, far), (nearer, farther) = (
         [numbers(table[name]) for name in ("depth_min", "depth_max")] for table in (old, new)
     )
-    extent = np.maximum(far - near, np.finfo(np.float32).tiny)
-    return Changed(np.maximum(np.abs(nearer - near), np.abs(farther - far)) / extent, None, Counter())
+    change = np.maximum(np.abs(nearer - near), np.abs(farther - far))
+    largest = np.abs([near, far, nearer, farther]).max(axis=0)
+    extent = np.maximum(far - near, np.float32(LEAST_RANGE) * largest)
+    return Changed(change / np.where(extent > 0, extent, 1), None, Counter())
 
 
 def found(old: pa.Table, new: pa.Table) -> Changed:
@@ -113,6 +127,8 @@ CHANGES = {
     "detect": _OBJECTS,
     "segment": _OBJECTS,
     "depth": Change(
-        ("depth_min", "depth_max"), measured, "change of the nearest or farthest depth, over the old range"
+        ("depth_min", "depth_max"),
+        measured,
+        "change of the nearest or farthest depth, over the old range (or 1% of the largest depth, where that is more)",
     ),
 }

@@ -86,16 +86,32 @@ class Comparison:
         both = self.was_ok & self.is_ok
         return bool(both.any() and np.isnan(self.drift[both]).all())
 
+    @property
+    def left_out(self) -> str | None:
+        """A sentence on the old output's rows that are not in the new one; None where there are none."""
+        if self.old.rows and not self.rows:
+            return f"nothing was compared: {self._no_id}"
+        count = len(self.removed)
+        return f"{count:,} of {self.old.rows:,} rows of {self.old.path} are not in {self.new.path}" if count else None
+
+    @property
+    def _no_id(self) -> str:
+        return (
+            f"no id of {self.old.path} is in {self.new.path} (an id is the path below its INPUT, with that before it "
+            "where several are given): give both runs the same INPUT arguments, or --id-col"
+        )
+
     def passed(self, limits: DiffOptions) -> list[str]:
-        """Return a sentence for each limit that is passed. Raises UsageError for one that means nothing here."""
+        """Return a sentence for each limit that is passed.
+
+        Raises UsageError for one that means nothing here, or for which nothing could be compared.
+        """
         found = []
+        self._refuse_unseen(limits)
         if limits.max_flips is not None:
-            if self.flipped is None:
-                raise UsageError(f"--max-flips: {self.new.task} has no labels that could flip")
+            assert self.flipped is not None
             if not limits.max_flips.allows(count := int(self.flipped.sum()), self.rows):
                 found.append(f"{count:,} of {self.rows:,} rows flipped, more than --max-flips {limits.max_flips}")
-        if limits.max_drift is not None and self._is_blind:
-            raise UsageError("--max-drift: these outputs keep their vectors in side files, which are not compared")
         if limits.max_drift is not None and not limits.max_drift.allows(self.largest_drift, 1):
             found.append(f"the largest drift is {self.largest_drift:.4g}, more than --max-drift {limits.max_drift}")
         if limits.max_new_failures is not None:
@@ -104,10 +120,28 @@ class Comparison:
                 found.append(f"{count:,} rows fail anew, more than --max-new-failures {limits.max_new_failures}")
         return found
 
+    def _refuse_unseen(self, limits: DiffOptions) -> None:
+        """A gate that has seen nothing does not stand open."""
+        of_answers = {"--max-flips": limits.max_flips, "--max-drift": limits.max_drift}
+        asked = [name for name, limit in of_answers.items() if limit is not None]
+        if "--max-flips" in asked and self.flipped is None:
+            raise UsageError(f"--max-flips: {self.new.task} has no labels that could flip")
+        if not self.rows and limits != DiffOptions():
+            raise UsageError(f"there is nothing to compare: {self._no_id}")
+        if asked and not (self.was_ok & self.is_ok).any():
+            new = int(self.new_failures.sum())
+            raise UsageError(f"{asked[0]}: none of {self.rows:,} rows was answered by both runs ({new:,} fail anew)")
+        if "--max-drift" in asked and self._is_blind:
+            raise UsageError("--max-drift: these outputs keep their vectors in side files, which are not compared")
+
 
 def compare(old: Results, new: Results) -> Comparison:
     """Return what changed from `old` to `new`, a row group at a time. Raises UsageError."""
     measure_of(new.task)
+    if new.task not in CHANGES:
+        raise UsageError(
+            f"{new.path} is of the task {new.task}, whose results are not compared: {', '.join(CHANGES)} are"
+        )
     if old.task != new.task:
         raise UsageError(f"{old.path} is of the task {old.task} and {new.path} of {new.task}: they cannot be compared")
     was, then = _ids(old)

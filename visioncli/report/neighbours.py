@@ -31,6 +31,11 @@ class Together:
         listed = [rows[:_MOST_MEMBERS] for rows in self.groups[:_MOST_GROUPS]]
         return np.concatenate([np.zeros(0, np.int64), *listed])
 
+    @property
+    def all(self) -> Rows:
+        """Every row that is in a group."""
+        return np.concatenate([np.zeros(0, np.int64), *self.groups])
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -70,7 +75,7 @@ def lay_out(results: Results, rows: Rows, together: Together | None) -> Layout |
     if known.sum() < 2:
         return None
     places, (first, second) = plane(found[known])
-    grouped = set(together.rows.tolist())
+    grouped = set(together.all.tolist())
     title = f"First two principal components: {first:.0%} and {second:.0%} of the variance. Near-duplicates are red."
     ids = table["id"].filter(pa.array(known)).to_pylist()
     return Layout(

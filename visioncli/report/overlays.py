@@ -46,12 +46,22 @@ def with_depth(image: Pixels, row: Row, folder: Path) -> Image.Image:
     return Image.fromarray(image) if colours is None else beside(Image.fromarray(image), colours)
 
 
+def only_depth(image: Pixels, row: Row, folder: Path) -> Image.Image:
+    """Return the depth alone, in colours and of the picture's size. Raises OSError, ValueError."""
+    colours = depth_colours(row, folder)
+    return Image.fromarray(image) if colours is None else colours.resize(image.shape[1::-1])
+
+
 OVERLAYS: dict[str, Drawn] = {"detect": with_objects, "segment": with_objects, "depth": with_depth}
 
 
 def overlay_of(task: str) -> Drawn:
-    """Return how a task's rows are drawn on their pictures; a row that failed is left as it is."""
-    draw = OVERLAYS.get(task, plain)
+    """Return how a task's rows are drawn on their pictures."""
+    return answered(OVERLAYS.get(task, plain))
+
+
+def answered(draw: Drawn) -> Drawn:
+    """Return `draw` for rows that were answered; one that failed is left as it is."""
     return lambda image, row, folder: (draw if row["error_code"] is None else plain)(image, row, folder)
 
 

@@ -1,16 +1,16 @@
 "use strict";
 (() => {
   const STEP = 120; // pictures that are laid out in one frame; more come while the last one is near
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("data").textContent); // as page.py's _as_json says
   const grid = document.querySelector(".grid");
   const form = document.querySelector(".controls");
   const dialog = document.querySelector("dialog");
   const end = document.querySelector(".end");
   const detail = dialog.querySelector(".detail");
-  const label = new Map(data.labels.map((name, place) => [name, place]));
-  const cards = data.cards.map(([row, status, score, certainty, labels], place) => {
+  const cards = data.map(([row, status, score, certainty, labels], place) => {
     const element = grid.children[place];
     const id = element.querySelector(".id").textContent.toLowerCase();
+    element.querySelector("summary").tabIndex = -1; // the dialog shows what it hides: one stop of Tab for all cards
     return { row, status, score, certainty, labels, element, id };
   });
   const byElement = new Map(cards.map((card) => [card.element, card]));
@@ -32,15 +32,14 @@
   };
 
   const asked = (name) => (form.elements[name] ? form.elements[name].value : "");
+  const number = (name) => (asked(name) === "" ? null : Number(asked(name)));
 
   function fits() {
-    const [status, text] = [asked("status"), asked("text").toLowerCase()];
-    const wanted = asked("label") === "" ? null : label.get(asked("label"));
-    const low = asked("low") === "" ? null : Number(asked("low"));
-    const high = asked("high") === "" ? null : Number(asked("high"));
+    const text = asked("text").toLowerCase();
+    const [status, label, low, high] = ["status", "label", "low", "high"].map(number);
     return (card) =>
-      (status === "" || card.status === status) &&
-      (wanted === null || card.labels.includes(wanted)) &&
+      (status === null || card.status === status) &&
+      (label === null || card.labels.includes(label)) &&
       (low === null || (card.score !== null && card.score >= low)) &&
       (high === null || (card.score !== null && card.score <= high)) &&
       (text === "" || card.id.includes(text));
@@ -56,24 +55,22 @@
     if (!shown.includes(current)) lead(shown[0]);
   }
 
+  // What is not laid out is not in the page: a hidden card would still cost each time that others are laid out.
   function lay() {
-    const visible = new Set(shown.slice(0, most));
-    for (const card of cards) {
-      const hidden = !visible.has(card);
-      if (card.element.hidden !== hidden) card.element.hidden = hidden;
-    }
+    grid.replaceChildren(...shown.slice(0, most).map((card) => card.element));
     end.hidden = most >= shown.length;
   }
 
   function reach(place) {
     if (place < most || most >= shown.length) return;
+    const before = most;
     most = place + STEP;
-    lay();
+    grid.append(...shown.slice(before, most).map((card) => card.element));
+    end.hidden = most >= shown.length;
   }
 
   function sort() {
     order = [...cards].sort(orders[asked("order")]);
-    grid.replaceChildren(...order.map((card) => card.element));
     filter();
     lead(shown[0]);
   }
@@ -84,11 +81,24 @@
     if (current) current.element.tabIndex = 0;
   }
 
+  function clear() {
+    for (const field of form.querySelectorAll("input")) field.value = "";
+    for (const field of form.querySelectorAll("select")) field.selectedIndex = 0;
+    sort();
+  }
+
+  function reveal(card) {
+    if (!shown.includes(card)) clear();
+    reach(shown.indexOf(card));
+  }
+
   function go(card) {
     if (!card) return;
-    reach(shown.indexOf(card));
+    reveal(card);
     lead(card);
     card.element.focus({ preventScroll: true });
+    const covered = getComputedStyle(form).position === "sticky" ? form.offsetHeight : 0;
+    card.element.style.scrollMarginTop = `${covered + 10}px`;
     card.element.scrollIntoView({ block: "nearest" });
   }
 
@@ -105,29 +115,35 @@
 
   function show(card) {
     if (!card) return;
-    if (!shown.includes(card)) {
-      form.reset();
-      sort();
-    }
+    reveal(card);
     detailed = card;
     lead(card);
     detail.replaceChildren(...[...card.element.children].map((part) => part.cloneNode(true)));
     for (const more of detail.querySelectorAll("details.more")) more.open = true;
     dialog.querySelector(".place").textContent =
       `${(shown.indexOf(card) + 1).toLocaleString("en")} of ${shown.length.toLocaleString("en")}`;
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      dialog.showModal();
+      dialog.querySelector("[name=close]").focus();
+    }
     dialog.scrollTop = 0;
   }
 
   const beside = (step) => shown[shown.indexOf(detailed) + step];
 
+  const byRow = (row) => cards.find((card) => card.row === row);
+
   function picture(row) {
-    const card = cards.find((one) => one.row === row);
+    const card = byRow(row);
     const image = card && card.element.querySelector(":scope > img");
     return image ? image.cloneNode() : null;
   }
 
   const rowOf = (link) => Number(link.getAttribute("href").slice("#row-".length));
+
+  function visit() {
+    if (/^#row-\d+$/.test(location.hash)) go(byRow(Number(location.hash.slice("#row-".length))));
+  }
 
   grid.addEventListener("focusin", (event) => {
     const card = byElement.get(event.target.closest(".card"));
@@ -157,7 +173,7 @@
   for (const link of document.querySelectorAll(".group .members a, .map a, td.links a")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      show(cards.find((card) => card.row === rowOf(link)));
+      show(byRow(rowOf(link)));
     });
   }
   for (const link of document.querySelectorAll(".group .members a")) {
@@ -169,6 +185,7 @@
   }
   const seen = document.querySelector(".map .seen");
   if (seen) {
+    seen.hidden = false;
     document.querySelector(".map svg").addEventListener("pointerover", (event) => {
       const link = event.target.closest("a");
       if (!link) return;
@@ -186,11 +203,13 @@
   }, { rootMargin: "1200px" });
   nearing.observe(end);
   addEventListener("beforeprint", () => reach(shown.length));
+  addEventListener("hashchange", visit);
 
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => (event.target.name === "order" ? sort() : filter()));
-  form.addEventListener("reset", () => setTimeout(sort));
+  form.addEventListener("reset", (event) => { event.preventDefault(); clear(); });
   form.hidden = false;
   for (const keys of document.querySelectorAll(".keys")) keys.hidden = false;
   sort();
+  visit();
 })();

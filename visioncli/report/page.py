@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,8 @@ from typing import Any
 
 from visioncli.errors import UsageError
 from visioncli.io.durable import whole_or_absent
-from visioncli.report.cards import Card
+from visioncli.report.cards import SHORT, Card
 from visioncli.report.plots import HEIGHT, MAP, WIDTH, Bars, Histogram, Map
-
-SHORT = 160  # characters of a long text that are shown before someone asks for the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,8 @@ class Page:
     unsure_means: str = ""
     shown: str = ""  # which rows have a card
     kinds: str = "status"  # what the cards' `status` is called
+    label: str = "label"  # and one of their `labels`
+    listed: str = "as in the table"  # in which order the cards are
 
 
 def write(page: Page, path: Path) -> None:
@@ -80,16 +81,17 @@ def rendered(page: Page) -> Iterator[str]:
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    statuses = Counter(card.status for card in page.cards)
+    statuses = Counter(card.status for card in page.cards).most_common()
+    labels = sorted(Counter(label for card in page.cards for label in card.labels).items())
     yield from _template().generate(
         page=page,
         style=style,
         script=script,
         policy=policy,
-        data=_as_json(page),
+        data=_as_json(page, [name for name, _ in statuses], [name for name, _ in labels]),
         css_class=classes,
-        labels=sorted(Counter(label for card in page.cards for label in card.labels).items()),
-        statuses=statuses.most_common(),
+        labels=labels,
+        statuses=statuses,
         shown_rows={card.row: card for card in page.cards},
         sizes={"width": WIDTH, "height": HEIGHT, "map": MAP},
         short=SHORT,
@@ -106,23 +108,21 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"-o: the folder {path.parent} is not there")
 
 
-def _as_json(page: Page) -> str:
-    """What the script needs, safe inside a script element: no `<`, and no line separator of JavaScript's."""
-    labels = sorted({label for card in page.cards for label in card.labels})
-    number = {label: place for place, label in enumerate(labels)}
-    data = {
-        "labels": labels,
-        "cards": [
-            [c.row, c.status, _number(c.score), _number(c.certainty), [number[label] for label in c.labels]]
-            for c in page.cards
-        ],
-    }
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _as_json(page: Page, statuses: Sequence[str], labels: Sequence[str]) -> str:
+    """What the script needs of each card: row, status, score, certainty and labels, named by their places in the lists.
+
+    Safe inside a script element: numbers and brackets, and no text that someone wrote.
+    """
+    status, label = ({name: place for place, name in enumerate(names)} for names in (statuses, labels))
+    cards = [
+        [c.row, status[c.status], _number(c.score), _number(c.certainty), [label[name] for name in c.labels]]
+        for c in page.cards
+    ]
+    return json.dumps(cards, separators=(",", ":"))
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None or value != value else round(value, 6)
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
 def _colour_classes(page: Page) -> dict[str, str]:

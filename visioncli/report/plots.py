@@ -64,16 +64,20 @@ class Map:
 
 
 def bars(title: str, counts: Mapping[str, int]) -> Bars:
-    """Return a bar for each label, the most frequent first; beyond _MOST_BARS one for all others together."""
+    """Return a bar for each label, the most frequent first; beyond _MOST_BARS one for all others together.
+
+    Labels are to be compared with each other: where the others are more than any, their bar is cut, and says so.
+    """
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     shown, others = ordered[:_MOST_BARS], ordered[_MOST_BARS:]
+    rest = sum(count for _, count in others)
     longest = max((count for _, count in shown), default=1)
     found = [
         Bar(label, count, count / longest, "#{:02x}{:02x}{:02x}".format(*colour_of(label))) for label, count in shown
     ]
     if others:
-        rest = sum(count for _, count in others)
-        found.append(Bar(f"{len(others)} other labels", rest, 0.0, None))
+        name = f"{len(others):,} others" + (" (bar cut)" if rest > longest else "")
+        found.append(Bar(name, rest, min(1.0, rest / longest), None))
     return Bars(title, tuple(found))
 
 
@@ -86,10 +90,12 @@ def histogram(title: str, counts: NDArray[np.int64], edges: NDArray[np.float64])
     if not filled.size:
         return None
     first, last = int(filled[0]), int(filled[-1]) + 1
-    each = -(-(last - first) // _MOST_STEPS)
+    each = -(-(last - first) // _MOST_STEPS)  # fine bins that one bar is
+    bars = -(-(last - first) // each)
+    first = max(0, min(first, len(counts) - bars * each))  # so that the last bar is as wide as the others
     starts = np.arange(first, last, each)
-    sums = np.add.reduceat(counts[first:last], starts - first)
     ends = np.minimum(starts + each, len(counts))
+    sums = np.add.reduceat(counts[first:last], starts - first)
     low, high = float(edges[first]), float(edges[ends[-1]])
     x0, x1 = ((edges[at] - low) / (high - low) * WIDTH for at in (starts, ends))
     tall = sums / sums.max() * HEIGHT
@@ -113,7 +119,16 @@ def histogram_of(title: str, values: NDArray[np.float32]) -> Histogram | None:
     if not known.size:
         return None
     low, high = float(known.min()), float(known.max())
-    return histogram(title, *np.histogram(known, _MOST_STEPS, (low, high if high > low else low + 1)))
+    if not high > low:
+        return _of_one_value(title, low, known.size)
+    return histogram(title, *np.histogram(known, _MOST_STEPS, (low, high)))
+
+
+def _of_one_value(title: str, value: float, count: int) -> Histogram:
+    """A bar in the middle, where the axis says nothing but the value."""
+    width, text = WIDTH / _MOST_STEPS, f"{value:.4g}"
+    bar = Step((WIDTH - width) / 2, 0, width, HEIGHT, f"{text}: {count:,}")
+    return Histogram(title, (bar,), ((WIDTH / 2, text),), count)
 
 
 def scatter(title: str, places: NDArray[np.float64], rows: Sequence[int], ids: Sequence[str], grouped: set[int]) -> Map:

@@ -65,10 +65,7 @@ class Results:
     def _copied(self) -> Path:
         """JSON lines as Parquet: their rows could not be found again without reading all before them."""
         copy = Path(self._scratch.name) / "copy.parquet"
-        try:
-            write_parquet(copy, *read_jsonl(self.path))
-        except UsageError as error:  # it advises how to run again, which is not what was asked here
-            raise UsageError(str(error).partition("; say ")[0].partition(": without it")[0]) from error
+        write_parquet(copy, *read_jsonl(self.path))
         return copy
 
     @property
@@ -124,8 +121,20 @@ def _provenance(schema: pa.Schema, path: Path) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError):
         raise UsageError(f"{path} was not written by visioncli: it carries no provenance") from None
     if missing := NEEDED - set(schema.names):
-        raise UsageError(f"{path} has no column {min(missing)!r}: it is no output of visioncli")
+        raise UsageError(_of_ids(schema, path, found) or f"{path} has no column {min(missing)!r}, which is needed here")
     return dict(found)
+
+
+def _of_ids(schema: pa.Schema, path: Path, said: dict[str, Any]) -> str | None:
+    """What to do with near-duplicates, which are ids without pictures; None for another table."""
+    if not {"id_a", "representative"} & set(schema.names):
+        return None
+    asked = said.get("parameters") or {}
+    index, score = asked.get("index", "INDEX"), asked.get("min_score", "S")
+    return (
+        f"{path} holds ids of near-duplicates, not their pictures: "
+        f"`visioncli report {index} --min-score {score} -o report.html` shows the index with its near-duplicates"
+    )
 
 
 def as_text(value: Any) -> str:

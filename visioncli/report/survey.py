@@ -38,13 +38,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How a task's rows are measured. `score` and `certainty` name it to people, `unsure` that order."""
+    """How a task's rows are measured, and what that is called; without `unsure_means` there is no such order."""
 
     columns: tuple[str, ...]
     of: Callable[[pa.Table, Parameters], Measured]
     score: str = "score"
     unsure: str = "least certain"
     unsure_means: str = ""
+    label: str = "label"  # what `labels` are called, one and several
+    labels: str = "labels"
 
 
 @dataclass
@@ -154,6 +156,11 @@ def _nothing(score: Numbers) -> Measured:
     return Measured(score, np.full_like(score, np.nan), np.zeros(0, np.float32), pa.array([], pa.string()))
 
 
+def _hits(table: pa.Table, parameters: Parameters) -> Measured:
+    score = numbers(table["score"])
+    return Measured(score, np.full_like(score, np.nan), score, table["query"].combine_chunks())
+
+
 _NEAR = "the score of an object that is nearest to the run's threshold"
 MEASURES = {
     "classify": Measure(
@@ -171,4 +178,5 @@ MEASURES = {
     "detect": Measure(("objects",), _objects, unsure_means=_NEAR),
     "segment": Measure(("objects",), _objects, unsure_means=_NEAR),
     "depth": Measure(("depth_min", "depth_max"), _depth, score="depth range"),
+    "similar": Measure(("query", "score"), _hits, label="query", labels="queries"),
 }

@@ -19,7 +19,7 @@ from visioncli.io.decode import DecodeOptions, decode
 from visioncli.report.album import Album
 from visioncli.report.overlays import Drawn, Pixels, Row
 
-ALL_BYTES = 18_000_000  # of all pictures in a page, as text: with the rows' text, 2,000 stay under 25 MB
+ALL_BYTES = 16_500_000  # of all pictures in a page, as text: with the rows' text, 2,000 stay under 25 MB
 _MOST_SIDE, _LEAST_SIDE = 480, 200  # pixels of a thumbnail's longer side, for few and for many
 _LEAST_BYTES, _MOST_BYTES = 2_000, 60_000  # of one
 _QUALITIES = (82, 70, 55, 40, 25)
@@ -34,6 +34,7 @@ class Thumbnail:
     width: int = 0
     reason: str | None = None
     note: str | None = None  # what is odd about the picture
+    undrawn: str | None = None  # why what was found is not on it
 
     @property
     def uri(self) -> str:
@@ -67,12 +68,12 @@ def thumbnail(row: Row, draw: Drawn, folder: Path, album: Album, frame: Frame) -
     note = None
     if row.get("sha256") and hashlib.sha256(data).hexdigest() != row["sha256"]:
         note = "the picture has changed since the run"
+    undrawn = None
     try:
         picture = draw(image, row, folder)
     except (RowError, OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        picture, note = Image.fromarray(image), f"what was found cannot be drawn: {said}"
-    return Thumbnail(encoded(picture, frame.most), picture.height, picture.width, note=note)
+        picture, undrawn = Image.fromarray(image), str(getattr(error, "strerror", None) or error)
+    return Thumbnail(encoded(picture, frame.most), picture.height, picture.width, note=note, undrawn=undrawn)
 
 
 def _small(image: Pixels, side: int) -> Pixels:

@@ -37,14 +37,22 @@ def _piece(array: pa.Array) -> Vectors:
     return found
 
 
+def lengths(found: Vectors) -> NDArray[np.float64]:
+    """Return each vector's length, (n,); 0 for one that has no direction: of zeros, or not finite."""
+    squares = np.einsum("nd,nd->n", found, found, dtype=np.float64)
+    return np.sqrt(np.where(np.isfinite(squares), squares, 0))
+
+
 def units(found: Vectors) -> Vectors:
-    """Return vectors of length 1; a vector of length 0 stays as it is."""
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.divide(found, np.where(lengths > 0, lengths, np.float32(1)), dtype=np.float32)
+    """Return vectors of length 1; one that has no direction is all NaN."""
+    length = lengths(found)[:, None]
+    scaled: Vectors = np.full(found.shape, np.nan, np.float32)
+    np.divide(found, length, out=scaled, where=length > 0, casting="same_kind")
+    return scaled
 
 
 def likeness_to_mean(results: Results, name: str) -> NDArray[np.float32]:
-    """Return the cosine of every row's vector with the mean of all: small is unusual. (rows,), NaN where none.
+    """Return the cosine of every row's vector with the mean of all: small is unusual. (rows,), NaN where it has none.
 
     Reads the column twice and holds one row group of it.
     """

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMN = "embedding"
+_VECTORS = (COLUMN, "text_embedding", "tokens")  # columns of ours that no hit carries
 _JSON_LINES = (".jsonl", ".ndjson")
 
 
@@ -40,7 +42,24 @@ class Index:
     def __init__(self, path: str) -> None:
         """Raises UsageError where nothing is, or nothing that could be an index."""
         self.path = Path(path)
-        self.files = _files(self.path)
+        try:
+            self.files = _files(self.path)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+    @property
+    def place(self) -> Path:
+        """The path as it was named, whole: where a link leads may be no place to write."""
+        path = self.path
+        return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it is a folder whose run has not come to its end."""
+        try:
+            return "finished" not in json.loads((self.path / "_run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return False
 
     def key(self) -> list[list[Any]]:
         """Return what changes when the index does: each file's name, size, time in ns and the hash of its metadata."""
@@ -51,7 +70,7 @@ class Index:
 
     def facts(self) -> dict[str, Any]:
         """Return the metadata's JSON, and `dimension`. Raises UsageError where files differ or hold no vectors."""
-        found = [self._facts(path) for path in self.files]
+        found = [_facts(schema, path) for path, schema in zip(self.files, self._schemas, strict=True)]
         for path, other in zip(self.files, found, strict=True):
             for name in ("dimension", "embedding_space", "normalised"):
                 if other[name] != found[0][name]:
@@ -61,34 +80,34 @@ class Index:
                     )
         return found[0]
 
-    def _facts(self, path: Path) -> dict[str, Any]:
-        schema = self._schema(path)
-        dimension = _dimension(schema, path)
-        said = json.loads((schema.metadata or {}).get(b"visioncli", b"{}"))
-        normalised = said.get("parameters", {}).get("normalize")
-        return {"embedding_space": None, **said, "dimension": dimension, "normalised": normalised}
+    @cached_property
+    def _schemas(self) -> list[pa.Schema]:
+        return [_schema(path) for path in self.files]
 
-    def _schema(self, path: Path) -> pa.Schema:
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """All files' columns but their vectors, of types that hold all of them. Raises UsageError where none does."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        from visioncli.io.sinks import read_jsonl
-
-        if path.suffix in _JSON_LINES:
-            return read_jsonl(path)[0]
-        try:
-            return pq.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        found = _columns(self._schemas[0])
+        for path, schema in zip(self.files[1:], self._schemas[1:], strict=True):
+            try:
+                found = pa.unify_schemas([found, _columns(schema)], promote_options="permissive")
+            except pa.ArrowException as error:
+                said = str(error).splitlines()[0].removeprefix("Unable to merge: ")
+                raise UsageError(
+                    f"{path.name} does not fit the files before it ({said}): they are no one index"
+                ) from None
+        return found
 
     def rows(self) -> Iterator[Rows]:
-        """Yield all rows, a row group at a time. Raises UsageError for a damaged file."""
+        """Yield all rows, a row group at a time, a column that a file lacks as nulls. Raises UsageError."""
         import pyarrow as pa
 
         try:
             for path in self.files:
                 for table in _tables(path):
-                    yield _rows(table)
+                    yield _rows(table, self.columns)
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -125,6 +144,30 @@ def _metadata(path: Path, size: int) -> bytes:
         return file.read(min(footer, size))
 
 
+def _schema(path: Path) -> pa.Schema:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from visioncli.io.sinks import read_jsonl
+
+    if path.suffix in _JSON_LINES:
+        return read_jsonl(path)[0]
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _facts(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    dimension = _dimension(schema, path)
+    try:
+        said = json.loads((schema.metadata or {}).get(b"visioncli", b"{}"))
+        normalised = said.get("parameters", {}).get("normalize")
+    except (ValueError, AttributeError):
+        raise UsageError(f"what {path} says of itself is damaged: its metadata `visioncli` is no JSON object") from None
+    return {"embedding_space": None, **said, "dimension": dimension, "normalised": normalised}
+
+
 def _dimension(schema: pa.Schema, path: Path) -> int:
     import pyarrow as pa
 
@@ -150,15 +193,22 @@ def _tables(path: Path) -> Iterator[pa.Table]:
         yield file.read_row_group(number)
 
 
-def _rows(table: pa.Table) -> Rows:
+def _rows(table: pa.Table, columns: pa.Schema) -> Rows:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = table[COLUMN].combine_chunks()
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     vectors = matrix(array).astype(np.float32, copy=False)
-    others = [field.name for field in table.schema if not _is_vector(field.type)]
-    return Rows(vectors, pc.is_valid(array).to_numpy(zero_copy_only=False), _plain(table.select(others)))
+    return Rows(vectors, pc.is_valid(array).to_numpy(zero_copy_only=False), _fitted(table, columns))
+
+
+def _columns(schema: pa.Schema) -> pa.Schema:
+    """All but vectors; without dictionaries, of which an Arrow file holds only one a column."""
+    import pyarrow as pa
+
+    kept = [field for field in schema if not (field.name in _VECTORS and _is_vector(field.type))]
+    return pa.schema([field.with_type(_plain(field.type)).remove_metadata().with_nullable(True) for field in kept])
 
 
 def _is_vector(kind: pa.DataType) -> bool:
@@ -168,15 +218,23 @@ def _is_vector(kind: pa.DataType) -> bool:
     return tensor or (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries, of which an Arrow file holds only one a column."""
+def _plain(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table[field.name].cast(field.type.value_type)
-            table = table.set_column(place, field.with_type(field.type.value_type), plain)
-    return table.replace_schema_metadata(None)
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _fitted(table: pa.Table, columns: pa.Schema) -> pa.Table:
+    """The table's columns in these types; one that it lacks is all null."""
+    import pyarrow as pa
+
+    def column(field: pa.Field) -> pa.ChunkedArray:
+        if field.name not in table.column_names:
+            return pa.chunked_array([pa.nulls(len(table), field.type)])
+        found = table[field.name]
+        return found if found.type == field.type else found.cast(field.type)
+
+    return pa.Table.from_arrays([column(field) for field in columns], schema=columns)
 
 
 def space_of(facts: Mapping[str, Any], path: Path) -> str:

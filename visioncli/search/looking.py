@@ -61,7 +61,9 @@ def _hit_table(store: Store, names: Sequence[str], hits: Sequence[Hits], with_em
     table = pa.table(own)
     columns = store.columns.take(rows)
     for field in columns.schema:
-        name = f"{field.name}_in" if field.name in own else field.name
+        name = field.name
+        while name in table.column_names or (name != field.name and name in columns.column_names):
+            name += "_in"
         table = table.append_column(field.with_name(name), columns[field.name])
     if with_embedding:
         vectors = pa.FixedSizeListArray.from_arrays(store.vectors[rows].ravel(), store.vectors.shape[1])
@@ -72,12 +74,13 @@ def _hit_table(store: Store, names: Sequence[str], hits: Sequence[Hits], with_em
 def pair_table(store: Store, min_score: float, device: str = "cpu") -> pa.Table:
     """Return `id_a`, `id_b`, `score` of all near-duplicates, best first, of equals the first rows.
 
-    Raises UsageError where there are more than MOST_PAIRS.
+    Raises UsageError where there are more than MOST_PAIRS, or no ids.
     """
     import pyarrow as pa
 
     from visioncli.search.pairs import near_duplicates
 
+    ids = store.columns.ids()
     parts = []
     total = 0
     for found in near_duplicates(store.vectors, min_score, device):
@@ -90,7 +93,6 @@ def pair_table(store: Store, min_score: float, device: str = "cpu") -> pa.Table:
     a, b = (np.concatenate([np.empty(0, np.int64), *(getattr(part, side) for part in parts)]) for side in "ab")
     scores = np.concatenate([np.empty(0, np.float32), *(part.scores for part in parts)])
     order = np.lexsort((b, a, -scores))
-    ids = store.columns.ids()
     return pa.table({"id_a": ids.take(a[order]), "id_b": ids.take(b[order]), "score": pa.array(scores[order])})
 
 
@@ -100,8 +102,8 @@ def group_table(store: Store, min_score: float, device: str = "cpu") -> pa.Table
 
     from visioncli.search.groups import near_duplicate_groups
 
-    found = near_duplicate_groups(store.vectors, min_score, device)
     ids = store.columns.ids()
+    found = near_duplicate_groups(store.vectors, min_score, device)
     sizes = [len(group.members) for group in found]
     members = ids.take(np.concatenate([np.empty(0, np.int64), *(group.members for group in found)]))
     ends = np.cumsum([0, *sizes])
@@ -110,6 +112,6 @@ def group_table(store: Store, min_score: float, device: str = "cpu") -> pa.Table
             "group": pa.array(np.arange(1, len(found) + 1), pa.int32()),
             "representative": ids.take(np.array([group.representative for group in found], np.int64)),
             "size": pa.array(sizes, pa.int32()),
-            "members": pa.LargeListArray.from_arrays(ends, members.combine_chunks()).cast(pa.list_(pa.string())),
+            "members": pa.LargeListArray.from_arrays(ends, members.combine_chunks()).cast(pa.list_(ids.type)),
         }
     )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from visioncli.errors import UsageError
 from visioncli.search.exact import Query
 
-_WEIGHTED = re.compile(r"(?s)(.+)\*(-?(?:\d+\.?\d*|\.\d+))")
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"  # what float() reads, but no word
+_WEIGHTED = re.compile(rf"(?s)(.*\S)\s*\*\s*({_NUMBER})\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def sums(texts: Sequence[str], images: Sequence[str], rows: Sequence[str], minus
     """Return what is asked: each term by itself; or, where one has a weight (`*0.5`) or `minus` is given, their sum.
 
     A weight is the last `*number`; a picture whose file has such a name, and a row, have none there.
+    Raises UsageError.
     """
     given = [_text(text) for text in texts] + [_image(image) for image in images]
     given += [(Term("row", id), None) for id in rows]
@@ -75,7 +77,12 @@ def _image(given: str) -> tuple[Term, float | None]:
 
 def _split(given: str) -> tuple[str, float | None]:
     found = _WEIGHTED.fullmatch(given)
-    return (found[1], float(found[2])) if found else (given, None)
+    if found is None:
+        return given, None
+    weight = float(found[2])
+    if weight in (float("inf"), -float("inf")):
+        raise UsageError(f"the weight of {given!r} is larger than numbers go")
+    return found[1], weight
 
 
 def _told(terms: Iterable[tuple[Term, float]]) -> str:

@@ -14,35 +14,34 @@ Whole or absent: built under another name, renamed when it is durable. Knows not
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import logging
 import mmap
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
+from visioncli.io.durable import durable, publish
 from visioncli.search.cosines import Vectors, lengths
 from visioncli.search.index import Index, Rows
+from visioncli.search.locking import LOCK, locked
 from visioncli.search.store import Columns, Store
 
 log = logging.getLogger("visioncli")
 
-_VERSION = 1  # of the layout above
+_VERSION = 2  # of the layout above
 _UNIT = 1e-2  # how far from 1 a length may be where the index says that it is 1; float16 alone makes 5e-4 of it
 
 
 def folder_of(index: Index) -> Path:
-    """Return where the side-car of an index lies."""
-    return index.path.absolute().with_name(index.path.resolve().name + ".search")
+    """Return where the side-car of an index lies: beside the name that was given, so that each name has its own."""
+    return index.place.with_name(index.place.name + ".search")
 
 
 def open_store(index: Index, use_sidecar: bool = True) -> Store:
@@ -51,6 +50,8 @@ def open_store(index: Index, use_sidecar: bool = True) -> Store:
     Without a side-car, or where it cannot be written (which is said in one sentence), the index is read into memory.
     Raises UsageError for what is no index.
     """
+    if index.is_unfinished:
+        log.warning("the run that writes %s has not come to its end: rows are missing", index.path)
     if use_sidecar:
         try:
             return _mapped_or_built(index)
@@ -68,8 +69,9 @@ def _mapped_or_built(index: Index) -> Store:
     found = _mapped(place)
     if found is not None:
         return found
+    _ = index.facts(), index.columns  # what is no index gets no folder
     place.parent.mkdir(exist_ok=True)
-    with _locked(place.parent / "lock"):
+    with locked(place.parent / LOCK):
         found = _mapped(place)  # another process may have built it meanwhile
         if found is None:
             _remove_others(place.parent)
@@ -83,17 +85,6 @@ def _mapped_or_built(index: Index) -> Store:
 def _name(index: Index) -> str:
     key = json.dumps([_VERSION, index.key()])
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with open(path, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another process builds the side-car; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_others(folder: Path) -> None:
@@ -112,7 +103,7 @@ def _build(index: Index, place: Path) -> None:
     beside.mkdir()
     try:
         _write(index, beside)
-        _rename(beside, place)
+        publish(beside, place)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -124,23 +115,20 @@ def _write(index: Index, folder: Path) -> None:
     facts = index.facts()
     rows = skipped = 0
     error = 0.0
-    columns: Any = None
     with (
-        _durable(folder / "half.bin") as halves,
-        _durable(folder / "vectors.bin") as whole,
-        contextlib.ExitStack() as end,
+        durable(folder / "half.bin") as halves,
+        durable(folder / "vectors.bin") as whole,
+        durable(folder / "columns.arrow") as arrow,
+        pa.ipc.new_file(arrow, index.columns) as columns,
     ):
-        arrow = end.enter_context(_durable(folder / "columns.arrow"))
         for group, length in usable(index, facts):
             half, apart = halved(group.vectors, length)
             halves.write(half.data)
             whole.write(group.vectors.data)
-            if columns is None:
-                columns = end.enter_context(pa.ipc.new_file(arrow, group.columns.schema))
             columns.write_table(group.columns)
             rows, skipped, error = rows + len(half), skipped + int((~group.has_vector).sum()), max(error, apart)
     about = {"rows": rows, "skipped": skipped, "error": error, "facts": facts}
-    with _durable(folder / "about.json") as file:
+    with durable(folder / "about.json") as file:
         file.write(json.dumps(about).encode())
 
 
@@ -171,50 +159,26 @@ def halved(vectors: Vectors, length: NDArray[np.float64]) -> tuple[NDArray[np.fl
     return half, float(np.sqrt(np.einsum("ij,ij->i", apart, apart).max(initial=0)))
 
 
-@contextlib.contextmanager
-def _durable(path: Path) -> Iterator[BinaryIO]:
-    with open(path, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _rename(beside: Path, place: Path) -> None:
-    from visioncli.io.durable import sync_folder
-
-    sync_folder(beside)
-    os.rename(beside, place)
-    sync_folder(place.parent)
-
-
 # Opening
 
 
 def _mapped(place: Path) -> Store | None:
-    """None where it is not there, or is being removed."""
+    """None where it is not there, is being removed or is damaged: it is built anew then."""
     import pyarrow as pa
 
     try:
         about = json.loads((place / "about.json").read_text())
         shape = about["rows"], about["facts"]["dimension"]
         half, vectors = (_map(place / name, kind, shape) for name, kind in (("half.bin", "f2"), ("vectors.bin", "f4")))
-        arrow = pa.memory_map(str(place / "columns.arrow")) if about["rows"] or _has_batches(place) else None
-    except FileNotFoundError:
+        columns = _columns(pa.ipc.open_file(pa.memory_map(str(place / "columns.arrow"))))
+        store = Store(vectors, half, about["error"], columns, about["facts"], place)
+        _say_skipped(about["skipped"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # pyarrow's ArrowInvalid is a ValueError
         return None
-    _say_skipped(about["skipped"])
-    return Store(vectors, half, about["error"], _columns(arrow), about["facts"], place)
+    return store
 
 
-def _has_batches(place: Path) -> bool:
-    return (place / "columns.arrow").stat().st_size > 0
-
-
-def _columns(arrow: Any) -> Columns:
-    import pyarrow as pa
-
-    if arrow is None:
-        return Columns(pa.schema([("id", pa.string())]), [])
-    file = pa.ipc.open_file(arrow)
+def _columns(file: Any) -> Columns:
     batches = [file.get_batch(number) for number in range(file.num_record_batches)]
     return Columns(file.schema, [batch for batch in batches if len(batch)])
 
@@ -233,9 +197,7 @@ def _in_memory(index: Index) -> Store:
     vectors = np.concatenate([np.empty((0, facts["dimension"]), np.float32), *(group.vectors for group in groups)])
     batches = [batch for group in groups for batch in group.columns.combine_chunks().to_batches() if len(batch)]
     _say_skipped(sum(int((~group.has_vector).sum()) for group in groups))
-    if not groups:
-        return Store(vectors, None, 0.0, _columns(None), facts)
-    return Store(vectors, None, 0.0, Columns(groups[0].columns.schema, batches), facts)
+    return Store(vectors, None, 0.0, Columns(index.columns, batches), facts)
 
 
 def _say_skipped(rows: int) -> None:

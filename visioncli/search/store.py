@@ -58,11 +58,15 @@ class Columns:
         object.__setattr__(self, "_ends", list(accumulate(len(batch) for batch in self.batches)))
 
     def having(self, id: str) -> list[int]:
-        """Return the rows that have this id, ascending."""
+        """Return the rows that have this id, ascending. Raises UsageError."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         found: list[int] = []
-        wanted = texts([id])[0].cast(self.schema.field("id").type)
+        try:
+            wanted = texts([id])[0].cast(self._id_type)
+        except pa.ArrowInvalid:  # ids are numbers, and this is none
+            return found
         for end, batch in zip(self._ends, self.batches, strict=True):
             same = pc.equal(batch.column("id"), wanted)
             if same.true_count:
@@ -83,7 +87,16 @@ class Columns:
         return self.batches[at].slice(row - self._ends[at] + len(self.batches[at]), 1)
 
     def ids(self) -> pa.ChunkedArray:
-        """Return the ids of all rows."""
+        """Return the ids of all rows. Raises UsageError."""
         import pyarrow as pa
 
-        return pa.chunked_array([batch.column("id") for batch in self.batches], self.schema.field("id").type)
+        kind = self._id_type
+        return pa.chunked_array([batch.column("id") for batch in self.batches], kind)
+
+    @property
+    def _id_type(self) -> pa.DataType:
+        if "id" not in self.schema.names:
+            raise UsageError(
+                "the index has no column 'id', by which rows are named: only --text and --image can use it"
+            )
+        return self.schema.field("id").type
