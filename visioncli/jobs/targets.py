@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
+from visioncli.io.own_names import RUN
 from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, sync_folder, write_parquet
 from visioncli.jobs.rundir import RunDirectory, key_in
 from visioncli.tables import look_up
@@ -43,7 +44,7 @@ class Target:
     @property
     def beside(self) -> Path:
         """The run directory beside the output."""
-        return self.path.with_name(self.path.name + ".run")
+        return self.path.with_name(self.path.name + RUN)
 
     @property
     def is_finished(self) -> bool:
