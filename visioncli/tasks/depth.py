@@ -21,6 +21,12 @@ EXPORTS = {  # what a depth map may be written as -> the column that holds its p
     "ply": "depth_ply_path",
 }
 SIZES = ("original", "model")
+MOST_FOCAL = 1_000_000  # pixels; five times that of a 1,000 mm lens on a film of 8,000 pixels
+
+
+def is_focal(pixels: float) -> bool:
+    """Whether a number may be a focal length in pixels."""
+    return 0 < pixels <= MOST_FOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class DepthOptions:
             raise UsageError(f"unknown export {unknown[0]!r}; known: {', '.join(EXPORTS)}")
         if self.size not in SIZES:
             raise UsageError(f"unknown depth size {self.size!r}; known: {', '.join(SIZES)}")
-        if self.focal_px is not None and not self.focal_px > 0:
-            raise UsageError("--focal must be more than 0 pixels")
+        if self.focal_px is not None and not is_focal(self.focal_px):
+            raise UsageError(f"--focal must be more than 0 and at most {MOST_FOCAL:,} pixels")
         if self.focal_px is not None and self.focal_column is not None:
             raise UsageError("--focal and --focal-col exclude each other")
 
