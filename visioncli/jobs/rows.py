@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts, Failure
 from visioncli.tables import look_up
@@ -90,13 +91,23 @@ def _facts(facts: Facts) -> dict[str, Any]:
 def record_batches(
     outcomes: Iterable[Answer[Any] | Failure], task: str, options: Any, info: ModelInfo, rows: int = 1024
 ) -> Iterator[pa.RecordBatch]:
-    """Yield what `visioncli.answer` yields as Arrow: `id`, `source`, then the columns of the contract, in order."""
+    """Return what `visioncli.answer` yields as Arrow: `id`, `source`, then the columns of the contract, in order.
+
+    No file is written: a depth row's `depth_path` is null. Raises UsageError, before anything is asked, for options
+    whose answers are files.
+    """
     record: Task[Any, Any] = look_up(TASKS, task, "task")
-    answers = answer_schema(record, options, info, stale=False)
+    if (files := record.in_files(options)) is not None:
+        raise UsageError(f"{task}: {files} asks for files, which visioncli.run writes beside its table; rows hold none")
+    return _record_batches(iter(outcomes), record, options, answer_schema(record, options, info, stale=False), rows)
+
+
+def _record_batches(
+    outcomes: Iterator[Answer[Any] | Failure], task: Task[Any, Any], options: Any, answers: pa.Schema, rows: int
+) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([("id", pa.string()), ("source", pa.string()), *answers])
-    remaining = iter(outcomes)
-    while chunk := list(islice(remaining, rows)):
+    while chunk := list(islice(outcomes, rows)):
         names = [[outcome.ref.id for outcome in chunk], [outcome.ref.source for outcome in chunk]]
         columns = [pa.array(values, pa.string()) for values in names]
-        table = answer_table(chunk, record, options, answers)
+        table = answer_table(chunk, task, options, answers)
         yield from pa.Table.from_arrays([*columns, *table.columns], schema=schema).combine_chunks().to_batches()

@@ -96,10 +96,10 @@ def named_files(tables: Iterable[pa.Table]) -> Iterator[str]:
 
 def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
     def write(sample: Sample, result: DepthMap) -> DepthMap:
-        near, far = float(result.depth.min()), float(result.depth.max())
+        near, far = result.ends
         paths: dict[str, str] = {}
         for name in options.exports:
-            data, near, far = _depth_bytes(name, sample, result, near, far)
+            data = _depth_bytes(name, sample, result)
             paths[EXPORTS[name]] = folders.files.write(sample.ref, sample.facts.sha256, *KINDS[name], data)
         light = replace(result, depth=_NOTHING, confidence=None, sky=None)
         return replace(light, near=near, far=far, paths=paths)
@@ -107,15 +107,15 @@ def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
     return [Save(write, needs_pixels=bool(set(CLOUDS) & set(options.exports)))]
 
 
-def _depth_bytes(name: str, sample: Sample, result: DepthMap, near: float, far: float) -> tuple[bytes, float, float]:
-    """One export's bytes, and the smallest and largest depth as its file states them."""
+def _depth_bytes(name: str, sample: Sample, result: DepthMap) -> bytes:
+    """One export's bytes."""
     if name == "png16":
         from visioncli.io.depth_files import png16
 
-        return png16(result.depth)
-    if name in CLOUDS:
-        return look_up(CLOUDS, name, "export")(result, sample.image), near, far
-    return look_up(ARRAYS, name, "export")(result), near, far
+        return png16(result.depth)[0]  # it spans from `ends` to `ends`
+    write = look_up(CLOUDS if name in CLOUDS else ARRAYS, name, "export")
+    data: bytes = write(result, sample.image) if name in CLOUDS else write(result)
+    return data
 
 
 def _segment(options: SegmentOptions, folders: Folders) -> list[Save | None]:

@@ -71,6 +71,16 @@ def _paths(result: Objects) -> list[str]:
     return list(result.mask_paths or ())
 
 
+def _in_files(options: SegmentOptions) -> str | None:
+    return "masks 'png'" if options.masks == "png" else None
+
+
 TASK: Task[SegmentOptions, Objects] = Task(
-    "segment", SegmentOptions, _columns, _to_row, for_rows=pictures_needed, reads=lambda options: ()
+    "segment",
+    SegmentOptions,
+    _columns,
+    _to_row,
+    for_rows=pictures_needed,
+    reads=lambda options: (),
+    in_files=_in_files,
 )
