@@ -286,6 +286,10 @@ def _route(path: str) -> Route:
 
 
 async def _end(listener: asyncio.Server) -> None:
+    for each in listener.sockets:  # accept no more first: asyncio forgets a connection that has no task at the close
+        asyncio.get_running_loop().remove_reader(each)
+    for _ in range(5):  # turns of the loop from accepting to the task
+        await asyncio.sleep(0)
     listener.close()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:

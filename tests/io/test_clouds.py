@@ -121,6 +121,18 @@ def test_sky_and_the_least_sure_four_tenths_are_no_points(kind: str) -> None:
     assert np.rint(-points[:, 2]).astype(int).tolist() == list(range(361, 901))  # 540 of 900
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "share"),  # of confidences that lie evenly between: the share that is kept
+    [(1.00, 1.10, 0.5), (1.00, 1.04, 0.1), (1.00, 1.0525, 0.1), (1.04, 1.29, 0.6)],
+)
+def test_a_confidence_below_the_least_sure_is_no_point_but_a_tenth_stays(
+    least: float, most: float, share: float
+) -> None:
+    confidence = np.linspace(least, most, 1000, dtype=np.float32).reshape(20, 50)
+    points, _, _ = read_ply(ply(DepthMap(np.full((20, 50), 2, np.float32), False, confidence), grey(20, 50)))
+    assert len(points) == pytest.approx(1000 * share, abs=1)
+
+
 @both
 def test_a_sure_map_keeps_all_and_a_map_of_sky_alone_too(kind: str) -> None:
     depth, ones = np.full((6, 7), 2, np.float32), np.ones((6, 7), np.float32)

@@ -469,11 +469,13 @@ def test_the_limit_of_pillow_is_not_ours(format: str, limit: int, monkeypatch: p
         ((1600, 1600), (100, 100), (200, 200)),
         ((1600, 1200), (300, 300), (800, 600)),
         ((1600, 1200), (301, 301), (1600, 1200)),
-        ((799, 1601), (100, 200), (400, 801)),
+        ((1604, 1204), (100, 100), (401, 301)),
+        ((1602, 1204), (100, 100), (801, 602)),  # 1/4 of 1602 is no whole pixel
+        ((1601, 1204), (100, 100), (1601, 1204)),
         ((1600, 1200), None, (1600, 1200)),
     ],
 )
-def test_a_jpeg_is_scaled_while_both_sides_stay_twice_the_target(
+def test_a_jpeg_is_scaled_while_both_sides_stay_whole_and_twice_the_target(
     size: tuple[int, int], target: tuple[int, int] | None, decoded: tuple[int, int]
 ) -> None:
     data = encode(Image.new("RGB", size[::-1], (90, 120, 40)), "JPEG")

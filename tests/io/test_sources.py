@@ -87,6 +87,48 @@ def test_dot_files_are_skipped_and_counted_when_the_walk_is_over(tree: Path) -> 
     assert listing.notes == (f"{tree}: 3 dot-files or dot-folders skipped",)
 
 
+OWN = [  # what runs write beside their tables, and drawings in any folder
+    "a-0123456789abcdef01234567.overlay.jpg",
+    "boxes.jsonl.run/x.jpg",
+    "depth.parquet.files/ab/a-0123456789abcdef01234567.depth.png",
+    "sub/drawn/a-0123456789abcdef01234567.overlay.jpg",
+    "sub/lines.ndjson.files/mask.png",
+    "sub/parts.files/cd/b.preview.png",
+    "sub/parts.run/x.jpg",
+]
+LIKE_OWN = ["a-0123.overlay.jpg", "notes.files/1.jpg", "overlay.jpg", "parts.files/1.jpg", "sub/parquet.run/1.jpg"]
+
+
+@pytest.fixture
+def beside_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [*OWN, *LIKE_OWN, "sub/parts/_run.json"]:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("given", ["in", "in/**/*.[jp][pn]g"])
+def test_what_runs_wrote_beside_their_tables_is_skipped_and_counted(beside_outputs: Path, given: str) -> None:
+    listing = survey([given], ListingOptions())
+    found = [os.fsdecode(uri) for batch in listing.batches() for uri in batch["uri"].to_pylist()]
+    assert found == [str(beside_outputs / name) for name in LIKE_OWN]
+    assert listing.notes == (f"{given}: 7 drawings, or folders beside an output, of visioncli's own skipped",)
+
+
+def test_where_nothing_else_is_that_is_said(beside_outputs: Path) -> None:
+    said = "there: 1 drawings, or folders beside an output, of visioncli's own skipped"
+    for given, reason in [("in/sub/drawn", said), ("in/sub/drawn/*.jpg", f"no image has such a path; {said}")]:
+        with pytest.raises(UsageError) as refusal:
+            survey([given], ListingOptions())
+        assert str(refusal.value) == f"{given} matches nothing: {reason}"
+
+
+def test_side_files_that_are_asked_for_by_name_are_input(beside_outputs: Path) -> None:
+    for given in ("in/depth.parquet.files", "in/depth.parquet.files/*/*.png", f"in/{OWN[0]}"):
+        assert len(rows(given)) == 1
+
+
 def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/1.jpg").touch()

@@ -19,6 +19,7 @@ from visioncli.jobs.rows import answer_schema, answer_table, column, record_batc
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts, Failure, ImageRef
 from visioncli.tasks import classify, embed
+from visioncli.tasks.objects import Rle
 
 INFO = ModelInfo("m", "c", "siglip", "siglip/1", 3, "cpu", "float32", 8, token_shape=(2, 3))
 FACTS = Facts("ab" * 32, 123, "1700000000000000000", (4, 5))
@@ -190,3 +191,79 @@ def test_outcomes_come_as_record_batches_in_order() -> None:
     assert whole["id"].to_pylist() == ["id0", "id1", "id2", "id3", "id4"]
     assert whole["source"].to_pylist() == [f"/p/{n}.jpg" for n in range(5)]
     assert whole["embedding"].to_pylist() == [None, [1.0, 0.5, -1.0], None, [3.0, 0.5, -1.0], None]
+
+
+SQUARE = Rle((4, 5), "66000")  # any text: rows carry it unread
+BOX = {"label": "cat", "score": 0.5, "x0": 0.0, "y0": 1.0, "x1": 2.0, "y1": 3.0, "phrase": "a cat"}
+FOUND = visioncli.Objects(
+    ("cat",), np.array([0.5], np.float32), np.array([[0, 1, 2, 3]], np.float32), ("a cat",), (SQUARE,), (([0.0, 1.0],),)
+)
+MAP = visioncli.DepthMap(np.array([[2, 1.5], [8, 3]], np.float32), True)
+CAT = np.array([0.75, 0.25], np.float32)
+EVERY_ANSWER = [  # task, options, a result, the task's own columns of its row
+    ("depth", visioncli.DepthOptions(), MAP, {"depth_path": None, "depth_min": 1.5, "depth_max": 8.0, "metric": True}),
+    (
+        "depth",
+        visioncli.DepthOptions(exports=(), size="model"),
+        replace(MAP, depth=MAP.depth[:0], near=0.5, far=2.0, metric=False),
+        {"depth_path": None, "depth_min": 0.5, "depth_max": 2.0, "metric": False},
+    ),
+    ("detect", visioncli.DetectOptions(("cat",)), FOUND, {"objects": [BOX]}),
+    (
+        "segment",
+        visioncli.SegmentOptions(("cat",)),
+        FOUND,
+        {"objects": [BOX | {"mask": {"size": [4, 5], "counts": "66000"}}]},
+    ),
+    (
+        "segment",
+        visioncli.SegmentOptions(("cat",), masks="polygons"),
+        FOUND,
+        {"objects": [BOX | {"polygons": [[0.0, 1.0]]}]},
+    ),
+    ("embed", visioncli.EmbedOptions(), visioncli.Embedded(CAT), {"embedding": [0.75, 0.25]}),
+    ("embed", visioncli.EmbedOptions(store="float16"), visioncli.Embedded(CAT), {"embedding": [0.75, 0.25]}),
+    (
+        "embed",
+        visioncli.EmbedOptions(text_column="t"),
+        visioncli.Embedded(CAT, -CAT),
+        {"embedding": [0.75, 0.25], "text_embedding": [-0.75, -0.25]},
+    ),
+    (
+        "classify",
+        visioncli.ClassifyOptions(("dog", "cat")),
+        classify.Labelled(("cat", "dog"), CAT, 2 * CAT),
+        {"label": "cat", "score": 0.75, "labels": ["cat", "dog"], "scores": [0.75, 0.25], "logits": [1.5, 0.5]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "options", "result", "columns"), EVERY_ANSWER)
+def test_the_library_makes_rows_of_every_answer(task: str, options: Any, result: Any, columns: dict[str, Any]) -> None:
+    outcomes = [Answer(ref(0), FACTS, result), failed(1)]
+    (batch,) = record_batches(outcomes, task, options, replace(INFO, dimension=2))
+    answered, failure = batch.to_pylist()
+    assert batch.schema.names[:2] + batch.schema.names[-len(columns) :] == ["id", "source", *columns]
+    assert {name: answered[name] for name in columns} == columns
+    assert {name: failure[name] for name in columns} == dict.fromkeys(columns)
+
+
+def test_the_library_makes_a_tensor_of_tokens() -> None:
+    answer = Answer(ref(0), FACTS, visioncli.Embedded(None, tokens=TOKENS))
+    (batch,) = record_batches([answer], "embed", visioncli.EmbedOptions(features="tokens"), INFO)
+    assert batch.column("tokens").storage.to_pylist() == [TOKENS.ravel().tolist()]
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "named"),
+    [
+        ("depth", visioncli.DepthOptions(exports=("png16", "glb", "ply")), "export 'glb'"),
+        ("segment", visioncli.SegmentOptions(("cat",), masks="png"), "masks 'png'"),
+        ("embed", visioncli.EmbedOptions(features="tokens", store="npz"), "store 'npz'"),
+    ],
+)
+def test_the_library_refuses_answers_in_files_before_it_asks_for_any(task: str, options: Any, named: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        record_batches(iter(lambda: pytest.fail("asked"), None), task, options, INFO)
+    words = "asks for files, which visioncli.run writes beside its table; rows hold none"
+    assert str(refused.value) == f"{task}: {named} {words}"

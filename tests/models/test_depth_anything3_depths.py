@@ -110,7 +110,13 @@ def test_a_given_focal_length_replaces_the_one_that_a_nested_model_estimates(tin
     np.testing.assert_allclose(two.intrinsics[0], [300, 0, 42])
 
 
-@pytest.mark.parametrize("cell", ["wide", "-3", 0, "nan", "inf", True])
+@pytest.mark.parametrize("focal", [0, -3, float("nan"), float("inf"), 1e300, 1_000_001])
+def test_what_no_camera_has_is_no_focal_length(focal):
+    with pytest.raises(UsageError, match="--focal must be more than 0 and at most 1,000,000 pixels"):
+        DepthOptions(focal_px=focal)
+
+
+@pytest.mark.parametrize("cell", ["wide", "-3", 0, "nan", "inf", "1e300", True])
 def test_a_cell_that_is_no_focal_length_fails_its_row(tiny, cell):
     predictor = models.load(tiny["metric"], "depth", CPU)
     with pytest.raises(PredictError, match="no focal length") as caught:

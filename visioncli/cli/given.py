@@ -43,7 +43,9 @@ def announce(ctx: typer.Context, stray: Callable[[str], bool] = lambda name: Fal
         if stray(parameter.name):
             log.info("%s is not used here", parameter.envvar)
         else:
-            log.warning("%s=%s comes from %s", parameter.opts[0], ctx.params[parameter.name], parameter.envvar)
+            value = ctx.params[parameter.name]
+            text = ",".join(value) if isinstance(value, list | tuple) else value
+            log.warning("%s=%s comes from %s", parameter.opts[0], text, parameter.envvar)
 
 
 def _all(ctx: typer.Context) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from visioncli.errors import UsageError
 
@@ -56,6 +57,15 @@ def _refuse_other_bytes(param: typer.CallbackParam, value: Any) -> Any:
             if legible(text) != text:
                 raise UsageError(f"{param.opts[0]}: {legible(text)} is not UTF-8; only INPUTs may be of other bytes")
     return value
+
+
+class Command(TyperCommand):
+    """A command whose repeatable flags take a value from the environment as it stands, and several a line each."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        for parameter in self.params:
+            parameter.envvar_list_splitter = "\n"  # type: ignore[misc]  # typer's own is any space, as in "red shoe"
 
 
 TASK_PANEL = "Task"

@@ -21,7 +21,9 @@ from PIL import Image
 from visioncli.tasks.depth import DepthMap
 
 MOST_POINTS = 1_000_000  # as upstream's GLB
-CONFIDENCE_CUT = 40  # percentile of the confidence outside the sky; below it a pixel is no point, as upstream
+# Below this confidence a pixel is no point: at least SURE, and at least what the lowest percent has, but the highest
+# percent always stays (percentiles of what is outside the sky), as upstream's glb.py, get_conf_thresh.
+SURE, LOWEST, HIGHEST = 1.05, 40, 90
 ASSUMED_FOV_DEG = 60.0  # along the longer side, where a model tells no intrinsics
 _SEED = 0  # of the choice among too many points
 
@@ -60,7 +62,7 @@ def ply(depth_map: DepthMap, image: NDArray[np.uint8]) -> bytes:
 
 
 def unproject(depth_map: DepthMap, image: NDArray[np.uint8]) -> Cloud:
-    """Return a map's points: no sky, none under the CONFIDENCE_CUT, at most MOST_POINTS, the same at every call.
+    """Return a map's points: no sky, none that is less than SURE, at most MOST_POINTS, the same at every call.
 
     Where all is sky, all of it stays: a glTF without a point is none. A pixel's ray goes through its centre.
     """
@@ -92,7 +94,8 @@ def _chosen(depth_map: DepthMap) -> NDArray[np.intp]:
     if not kept.any():
         kept = ~kept
     if depth_map.confidence is not None:
-        kept &= depth_map.confidence >= np.percentile(depth_map.confidence[kept], CONFIDENCE_CUT)
+        low, high = np.percentile(depth_map.confidence[kept], (LOWEST, HIGHEST))
+        kept &= depth_map.confidence >= min(max(SURE, low), high)
     found = np.flatnonzero(kept)
     if len(found) <= MOST_POINTS:
         return found

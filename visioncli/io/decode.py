@@ -75,7 +75,7 @@ class DecodeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    image: NDArray[np.uint8]  # (H, W, 3) RGB, writable; for a scaled decoding smaller than `size`
+    image: NDArray[np.uint8]  # (H, W, 3) RGB, writable; for a scaled decoding `size` by 2, 4 or 8
     size: tuple[int, int]  # (height, width) of the original, in the frame of `image`
     exif: Mapping[str, object] | None  # see exif.read_exif; the orientation as the file says it
 
@@ -83,8 +83,8 @@ class Decoded:
 def decode(data: bytes, options: DecodeOptions, target: tuple[int, int] | None = None) -> Decoded:
     """Decode a picture's first frame to RGB.
 
-    `target` is the (height, width) that a model will see: a JPEG may then come at 1/2, 1/4 or 1/8 of its size, as long
-    as both sides stay at least twice the target. Any thread. Raises DecodeError.
+    `target` is the (height, width) that a model will see: a JPEG may then come at 1/2, 1/4 or 1/8 of its size, where
+    both sides can be divided by that and stay at least twice the target. Any thread. Raises DecodeError.
     """
     format = _known_format(data)
     _ignore_pillow_warnings()
@@ -188,10 +188,15 @@ def _turn(image: Image.Image) -> int:
 
 
 def _scale_down(image: ImageFile, target: tuple[int, int], *, is_turned: bool) -> None:
-    """Let libjpeg decode at 1/2, 1/4 or 1/8, both sides at least twice the target's."""
+    """Let libjpeg decode at 1/2, 1/4 or 1/8: both sides stay whole, and at least twice the target's.
+
+    It would round a side up, and all that is told in pixels of the original would be off by what is not there.
+    """
     height, width = target[::-1] if is_turned else target
-    if min(image.width // (2 * width), image.height // (2 * height)) >= 2:
-        image.draft(image.mode, (2 * width, 2 * height))
+    room = min(image.width // (2 * width), image.height // (2 * height))
+    whole = (scale for scale in (8, 4, 2) if scale <= room and image.width % scale == image.height % scale == 0)
+    if scale := next(whole, None):
+        image.draft(image.mode, (image.width // scale, image.height // scale))
 
 
 def _to_rgb(image: Image.Image, depth: int, alpha: str) -> Image.Image:

@@ -42,10 +42,6 @@ class FetchOptions:
     guard: bool = False  # refuse private, loopback, link-local and metadata addresses
     allow_hosts: tuple[str, ...] = ()  # names or addresses that --guard lets pass
 
-    def __post_init__(self) -> None:
-        if self.ca_cert is not None:
-            trust(self.ca_cert)  # now: the first URL may come after hours of files
-
 
 @dataclass(frozen=True, slots=True)
 class Fetched:

@@ -10,13 +10,14 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from visioncli.errors import OutputError
 from visioncli.io.durable import replacing, sync_folder
+from visioncli.io.own_names import is_own_file
 from visioncli.samples import ImageRef, display
 
 _HASH_BYTES = 12  # 96 bits: among 10^9 names two are equal once in 10^11 runs (n²/2 over 2^96)
@@ -128,6 +129,19 @@ class SideFolder:
         with self._lock:
             self._known.add(folder)
             self._changed |= {place.parent for place in missing}
+
+
+def remove_drawings(paths: Iterable[Path]) -> None:
+    """Remove those of these files that have a drawing's name; one that is not there, or a link, is passed over.
+
+    Raises OutputError.
+    """
+    for path in paths:
+        if is_own_file(os.fsencode(path.name)) and path.is_file() and not path.is_symlink():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be removed: {error.strerror or error}") from error
 
 
 def _slug(id: str) -> str:

@@ -141,8 +141,9 @@ def read_folder(given: Input, options: ListingOptions) -> Source:
 def read_glob(given: Input, options: ListingOptions) -> Source:
     base, pattern = split_glob(given.name)
     root = absolute(base)
-    if next(glob(base, pattern, Skipped(), ordered=False), None) is None:
-        raise UsageError(f"{given.shown} matches nothing: no image has such a path")
+    if next(glob(base, pattern, skipped := Skipped(), ordered=False), None) is None:
+        reason = "; ".join(["no image has such a path", *skipped.sentences("there")])
+        raise UsageError(f"{given.shown} matches nothing: {reason}")
 
     def triples(skipped: Skipped) -> Triples:
         for name in glob(root, pattern, skipped):

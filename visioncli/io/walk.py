@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
+from visioncli.io.own_names import is_own_file, is_own_folder
 
 IMAGE_SUFFIXES = (
     *(b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".gif", b".webp", b".bmp"),
@@ -32,6 +33,7 @@ class Skipped:
     dot_files: int = 0
     folder_links: int = 0
     no_files: int = 0  # members of a tar: links to nowhere in it, devices, files with holes
+    own: int = 0  # what earlier runs, or this one, wrote beside their tables
     unreadable: list[str] = field(default_factory=list)
 
     def sentences(self, where: str) -> Iterator[str]:
@@ -41,6 +43,8 @@ class Skipped:
             yield f"{where}: {self.folder_links} links to folders not followed"
         if self.no_files:
             yield f"{where}: {self.no_files} members that are no whole files skipped"
+        if self.own:
+            yield f"{where}: {self.own} drawings, or folders beside an output, of visioncli's own skipped"
         yield from (f"{where}: a folder could not be read and was skipped: {reason}" for reason in self.unreadable)
 
 
@@ -87,9 +91,12 @@ def _entries(folder: bytes, skipped: Skipped, wanted: Callable[[bytes], bool]) -
     folders = []  # come last, when the scan is closed: a deep tree would run out of open files
     with scan:
         for entry in scan:
+            is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name.startswith(b"."):
                 skipped.dot_files += 1
-            elif entry.is_dir(follow_symlinks=False):
+            elif is_own_folder(folder, entry.name) if is_folder else is_own_file(entry.name):
+                skipped.own += 1
+            elif is_folder:
                 folders.append(entry.name + _FOLDER)
             elif entry.is_symlink() and os.path.isdir(entry.path):  # False for a link to itself; is_dir() raises
                 skipped.folder_links += 1

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from visioncli.errors import UsageError
 from visioncli.jobs.snapshot import PLAN
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts, Failure, legible
@@ -31,18 +32,23 @@ FACT_COLUMNS = pa.schema(
     ]
 )
 STALE = pa.field("stale", pa.bool_())
+OVERLAY = pa.field("overlay_path", pa.string())
 _ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1, token_shape=(1, 1))
 
 
 def reserved_names(task: Task[Any, Any], options: Any) -> frozenset[str]:
     """Return the names that a pass-through column may not have: the output's, and a snapshot's own."""
     own = task.columns(options, _ANY_MODEL).names
-    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *PLAN.names, *own])
+    taken = [*FACT_COLUMNS.names, *PLAN.names, *own]
+    return frozenset(["id", "source", "image_index", STALE.name, OVERLAY.name, *taken])
 
 
-def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool) -> pa.Schema:
-    """Return the columns that say what became of a row: `status` … `width`, `stale` if asked, the task's own."""
-    return pa.schema([*FACT_COLUMNS, *([STALE] if stale else []), *task.columns(options, info)])
+def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool, drawn: bool = False) -> pa.Schema:
+    """Return the columns that say what became of a row: `status` … `width`, `stale` if asked, the task's own, and
+    `overlay_path` where pictures are drawn.
+    """
+    own = [*([STALE] if stale else []), *task.columns(options, info), *([OVERLAY] if drawn else [])]
+    return pa.schema([*FACT_COLUMNS, *own])
 
 
 def answer_table(
@@ -92,13 +98,23 @@ def _facts(facts: Facts) -> dict[str, Any]:
 def record_batches(
     outcomes: Iterable[Answer[Any] | Failure], task: str, options: Any, info: ModelInfo, rows: int = 1024
 ) -> Iterator[pa.RecordBatch]:
-    """Yield what `visioncli.answer` yields as Arrow: `id`, `source`, then the columns of the contract, in order."""
+    """Return what `visioncli.answer` yields as Arrow: `id`, `source`, then the columns of the contract, in order.
+
+    No file is written: a depth row's `depth_path` is null. Raises UsageError, before anything is asked, for options
+    whose answers are files.
+    """
     record: Task[Any, Any] = look_up(TASKS, task, "task")
-    answers = answer_schema(record, options, info, stale=False)
+    if (files := record.in_files(options)) is not None:
+        raise UsageError(f"{task}: {files} asks for files, which visioncli.run writes beside its table; rows hold none")
+    return _record_batches(iter(outcomes), record, options, answer_schema(record, options, info, stale=False), rows)
+
+
+def _record_batches(
+    outcomes: Iterator[Answer[Any] | Failure], task: Task[Any, Any], options: Any, answers: pa.Schema, rows: int
+) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([("id", pa.string()), ("source", pa.string()), *answers])
-    remaining = iter(outcomes)
-    while chunk := list(islice(remaining, rows)):
+    while chunk := list(islice(outcomes, rows)):
         names = [[outcome.ref.id for outcome in chunk], [outcome.ref.source for outcome in chunk]]
         columns = [pa.array(values, pa.string()) for values in names]
-        table = answer_table(chunk, record, options, answers)
+        table = answer_table(chunk, task, options, answers)
         yield from pa.Table.from_arrays([*columns, *table.columns], schema=schema).combine_chunks().to_batches()

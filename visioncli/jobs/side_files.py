@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
+from visioncli.io.own_names import OVERLAY, SIDE_FILES
 from visioncli.io.side_files import SideFolder
 from visioncli.jobs.job import Job
 from visioncli.jobs.targets import Target, part_tables
@@ -54,12 +55,13 @@ class Folders:
         """The folders of a job whose answers depend on `answers` (see `keys.answer_key`) and on the loaded model.
 
         Files that may have other bytes have other names: those of an earlier output stay as they are until it is
-        replaced.
+        replaced. A drawing keeps its name, so that drawing a picture anew overwrites it.
         """
         salt = {"answers": answers, "resolved": info.resolved, "device": info.device}
         digest = hashlib.sha256(json.dumps(salt, sort_keys=True).encode()).hexdigest()
-        files = _side_folder(Target.of(job.output), digest)
-        return cls(files, SideFolder(Path(job.overlay), Path(job.overlay), digest, flat=True) if job.overlay else None)
+        target = Target.of(job.output)
+        files, whose = _side_folder(target, digest), f"{job.task} {target.path.name}"
+        return cls(files, SideFolder(Path(job.overlay), target.path.parent, whose, flat=True) if job.overlay else None)
 
     def sync(self) -> None:
         """Make what was written durable. Raises OutputError."""
@@ -69,7 +71,7 @@ class Folders:
 
 
 def _side_folder(target: Target, salt: str) -> SideFolder:
-    return SideFolder(target.path.with_name(target.path.name + ".files"), target.path.parent, salt)
+    return SideFolder(target.path.with_name(target.path.name + SIDE_FILES), target.path.parent, salt)
 
 
 def sweep_leftover(target: Target, key: Mapping[str, Any]) -> None:
@@ -131,10 +133,10 @@ def named_files(tables: Iterable[pa.Table]) -> Iterator[str]:
 
 def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
     def write(sample: Sample, result: DepthMap) -> DepthMap:
-        near, far = float(result.depth.min()), float(result.depth.max())
+        near, far = result.ends
         paths: dict[str, str] = {}
         for name in options.exports:
-            data, near, far = _depth_bytes(name, sample, result, near, far)
+            data = _depth_bytes(name, sample, result)
             paths[EXPORTS[name]] = folders.files.write(sample.ref, sample.facts.sha256, *KINDS[name], data)
         light = replace(result, depth=_NOTHING, confidence=None, sky=None)
         return replace(light, near=near, far=far, paths=paths)
@@ -142,15 +144,15 @@ def _depth(options: DepthOptions, folders: Folders) -> list[Save | None]:
     return [Save(write, needs_pixels=bool(set(CLOUDS) & set(options.exports)))]
 
 
-def _depth_bytes(name: str, sample: Sample, result: DepthMap, near: float, far: float) -> tuple[bytes, float, float]:
-    """One export's bytes, and the smallest and largest depth as its file states them."""
+def _depth_bytes(name: str, sample: Sample, result: DepthMap) -> bytes:
+    """One export's bytes."""
     if name == "png16":
         from visioncli.io.depth_files import png16
 
-        return png16(result.depth)
-    if name in CLOUDS:
-        return look_up(CLOUDS, name, "export")(result, sample.image), near, far
-    return look_up(ARRAYS, name, "export")(result), near, far
+        return png16(result.depth)[0]  # it spans from `ends` to `ends`
+    write = look_up(CLOUDS if name in CLOUDS else ARRAYS, name, "export")
+    data: bytes = write(result, sample.image) if name in CLOUDS else write(result)
+    return data
 
 
 def _segment(options: SegmentOptions, folders: Folders) -> list[Save | None]:
@@ -181,8 +183,7 @@ def _drawn(folders: Folders) -> Save | None:
         assert sample.image is not None
         assert sample.facts.size is not None
         drawn = overlay(sample.image, result, sample.facts.size)
-        target.write(sample.ref, sample.facts.sha256, "overlay", "jpg", drawn)
-        return result
+        return replace(result, overlay_path=target.write(sample.ref, sample.facts.sha256, *OVERLAY, drawn))
 
     return Save(write, needs_pixels=True)
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from visioncli.errors import UsageError
 from visioncli.io.durable import sync_folder
+from visioncli.io.own_names import RUN
 from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, write_parquet
 from visioncli.jobs.rundir import RunDirectory, key_in, parts_in, strangers
 from visioncli.tables import look_up
@@ -45,7 +46,7 @@ class Target:
     @property
     def beside(self) -> Path:
         """The run directory beside the output."""
-        return self.path.with_name(self.path.name + ".run")
+        return self.path.with_name(self.path.name + RUN)
 
     @property
     def is_finished(self) -> bool:

@@ -34,6 +34,9 @@ class Task(Generic[OptionsT, ResultT]):
     for_rows: Callable[[OptionsT, bool], OptionsT]  # (options, whether any row has a picture); raises UsageError
     reads: Callable[[OptionsT], tuple[str, ...]]  # the manifest's columns that the model reads
     kind: Callable[[OptionsT], str] | None = None  # which default model answers; None: that of `name`
+    in_files: Callable[[OptionsT], str | None] = lambda options: (
+        None
+    )  # what is asked for that no row by itself can hold
 
     def default_for(self, options: OptionsT) -> str:
         """What is asked for, as the tables of default and bundled models name it."""

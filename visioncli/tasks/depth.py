@@ -21,6 +21,12 @@ EXPORTS = {  # what a depth map may be written as -> the column that holds its p
     "ply": "depth_ply_path",
 }
 SIZES = ("original", "model")
+MOST_FOCAL = 1_000_000  # pixels; five times that of a 1,000 mm lens on a film of 8,000 pixels
+
+
+def is_focal(pixels: float) -> bool:
+    """Whether a number may be a focal length in pixels."""
+    return 0 < pixels <= MOST_FOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class DepthOptions:
             raise UsageError(f"unknown export {unknown[0]!r}; known: {', '.join(EXPORTS)}")
         if self.size not in SIZES:
             raise UsageError(f"unknown depth size {self.size!r}; known: {', '.join(SIZES)}")
-        if self.focal_px is not None and not self.focal_px > 0:
-            raise UsageError("--focal must be more than 0 pixels")
+        if self.focal_px is not None and not is_focal(self.focal_px):
+            raise UsageError(f"--focal must be more than 0 and at most {MOST_FOCAL:,} pixels")
         if self.focal_px is not None and self.focal_column is not None:
             raise UsageError("--focal and --focal-col exclude each other")
 
@@ -52,9 +58,16 @@ class DepthMap:
     intrinsics: NDArray[np.float32] | None = None  # (3, 3), in pixels of `depth`
     extrinsics: NDArray[np.float32] | None = None  # (3, 4), world to camera
     sky: NDArray[np.bool_] | None = None  # (H, W), where a model tells it
-    near: float = 0.0  # smallest and largest depth, set when the map was written and let go
-    far: float = 0.0
+    near: float | None = None  # smallest and largest depth of a map that was written and let go
+    far: float | None = None
     paths: dict[str, str] = field(default_factory=dict)  # column -> path, once written
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest depth, also where the map was let go."""
+        if self.near is not None and self.far is not None:
+            return self.near, self.far
+        return float(self.depth.min()), float(self.depth.max())
 
     @property
     def nbytes(self) -> int:
@@ -69,7 +82,13 @@ def _columns(options: DepthOptions, info: ModelInfo) -> pa.Schema:
 
 
 def _to_row(result: DepthMap, options: DepthOptions) -> dict[str, Any]:
-    return result.paths | {"depth_min": result.near, "depth_max": result.far, "metric": result.metric}
+    near, far = result.ends
+    return result.paths | {"depth_min": near, "depth_max": far, "metric": result.metric}
+
+
+def _in_files(options: DepthOptions) -> str | None:
+    """The first export beyond the usual one, without which a row still says how near and far its picture is."""
+    return next((f"export {name!r}" for name in options.exports if name != "png16"), None)
 
 
 def _reads(options: DepthOptions) -> tuple[str, ...]:
@@ -77,5 +96,5 @@ def _reads(options: DepthOptions) -> tuple[str, ...]:
 
 
 TASK: Task[DepthOptions, DepthMap] = Task(
-    "depth", DepthOptions, _columns, _to_row, for_rows=pictures_needed, reads=_reads
+    "depth", DepthOptions, _columns, _to_row, for_rows=pictures_needed, reads=_reads, in_files=_in_files
 )

@@ -94,10 +94,14 @@ def _reads(options: EmbedOptions) -> tuple[str, ...]:
     return () if options.text_column is None else (options.text_column,)
 
 
+def _in_files(options: EmbedOptions) -> str | None:
+    return f"store {SIDE_FILES!r}" if options.store == SIDE_FILES else None
+
+
 def _kind(options: EmbedOptions) -> str:
     return "features" if options.features == "tokens" else "embed"
 
 
 TASK: Task[EmbedOptions, Embedded] = Task(
-    "embed", EmbedOptions, _columns, _to_row, for_rows=_for_rows, reads=_reads, kind=_kind
+    "embed", EmbedOptions, _columns, _to_row, for_rows=_for_rows, reads=_reads, kind=_kind, in_files=_in_files
 )

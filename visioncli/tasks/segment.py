@@ -56,7 +56,8 @@ def _columns(options: SegmentOptions, info: ModelInfo) -> pa.Schema:
 def _to_row(result: Objects, options: SegmentOptions) -> dict[str, Any]:
     name = MASKS[options.masks][0]
     stored = {"mask": _rle, "polygons": _polygons, "mask_path": _paths}[name](result)
-    return {"objects": [row | {name: value} for row, value in zip(object_rows(result), stored, strict=True)]}
+    objects = [row | {name: value} for row, value in zip(object_rows(result), stored, strict=True)]
+    return {"objects": objects, "overlay_path": result.overlay_path}
 
 
 def _rle(result: Objects) -> list[dict[str, Any]]:
@@ -71,6 +72,16 @@ def _paths(result: Objects) -> list[str]:
     return list(result.mask_paths or ())
 
 
+def _in_files(options: SegmentOptions) -> str | None:
+    return "masks 'png'" if options.masks == "png" else None
+
+
 TASK: Task[SegmentOptions, Objects] = Task(
-    "segment", SegmentOptions, _columns, _to_row, for_rows=pictures_needed, reads=lambda options: ()
+    "segment",
+    SegmentOptions,
+    _columns,
+    _to_row,
+    for_rows=pictures_needed,
+    reads=lambda options: (),
+    in_files=_in_files,
 )

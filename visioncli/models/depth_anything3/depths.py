@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from visioncli.errors import PredictError
 from visioncli.models.depth_anything3.pixels import Size
 from visioncli.samples import Sample
-from visioncli.tasks.depth import DepthMap, DepthOptions
+from visioncli.tasks.depth import DepthMap, DepthOptions, is_focal
 
 SKY = 0.3  # da3.py: at least this much is sky
 FEW = 10  # da3.py: no rule is applied to so few pixels
@@ -134,7 +134,7 @@ def given_focal(sample: Sample, options: DepthOptions) -> float | None:
         focal = float(str(cell))
     except ValueError:
         focal = 0.0
-    if not (isfinite(focal) and focal > 0):
+    if not is_focal(focal):
         raise PredictError(
             "preprocess_failed", f"the column {options.focal_column} has {cell!r}, which is no focal length in pixels"
         )
