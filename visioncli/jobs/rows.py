@@ -81,7 +81,8 @@ def _row(outcome: Answer[Any] | Failure, task: Task[Any, Any], options: Any) -> 
     if isinstance(outcome, Failure):
         error = legible(str(outcome.error))  # one text that no table can hold would take its whole part with it
         return row | {"status": "error", "error_code": outcome.error.code, "error": error, "stale": False}
-    return row | {"status": "ok", "stale": False} | task.to_row(outcome.result, options)
+    drawn = getattr(outcome.result, OVERLAY.name, None)  # results that can be drawn have it
+    return row | {"status": "ok", "stale": False, OVERLAY.name: drawn} | task.to_row(outcome.result, options)
 
 
 def _facts(facts: Facts) -> dict[str, Any]:

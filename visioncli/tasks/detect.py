@@ -32,7 +32,7 @@ def _columns(options: DetectOptions, info: ModelInfo) -> pa.Schema:
 
 
 def _to_row(result: Objects, options: DetectOptions) -> dict[str, Any]:
-    return {"objects": object_rows(result), "overlay_path": result.overlay_path}
+    return {"objects": object_rows(result)}
 
 
 TASK: Task[DetectOptions, Objects] = Task(

@@ -56,8 +56,7 @@ def _columns(options: SegmentOptions, info: ModelInfo) -> pa.Schema:
 def _to_row(result: Objects, options: SegmentOptions) -> dict[str, Any]:
     name = MASKS[options.masks][0]
     stored = {"mask": _rle, "polygons": _polygons, "mask_path": _paths}[name](result)
-    objects = [row | {name: value} for row, value in zip(object_rows(result), stored, strict=True)]
-    return {"objects": objects, "overlay_path": result.overlay_path}
+    return {"objects": [row | {name: value} for row, value in zip(object_rows(result), stored, strict=True)]}
 
 
 def _rle(result: Objects) -> list[dict[str, Any]]:
