@@ -48,8 +48,7 @@ def found(task: str, folder: Path) -> list[Image.Image]:
     """The overlays of segment or detect, by the order of the rows."""
     output = folder / f"{task}.parquet"
     visioncli(task, *ASKED[task], "--overlay", str(folder / task), "-o", str(output))
-    stems = [Path(source).stem for source in pq.read_table(output)["source"].to_pylist()]
-    return [Image.open(next((folder / task).glob(f"{stem}-*"))) for stem in stems]
+    return [Image.open(folder / path) for path in pq.read_table(output)["overlay_path"].to_pylist()]
 
 
 def depths(folder: Path) -> list[Image.Image]:

@@ -208,11 +208,15 @@ def test_files_that_no_row_names_any_more_go(nursery: Nursery, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("task", ["detect", "segment"])
-def test_an_overlay_is_drawn_for_every_picture(nursery: Nursery, tmp_path: Path, task: str) -> None:
+def test_an_overlay_is_drawn_for_every_picture(
+    nursery: Nursery, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which is where paths on standard output begin
     command = [task, *map(str, SCENES[:3]), "--model", "demo", "--prompts", ",".join(PROMPTS), "-o", "-"]
     ended = nursery.command([*command, "--overlay", str(tmp_path / "seen")]).wait()
     assert (ended.code, len(ended.out.splitlines())) == (0, 3)
-    drawn = sorted((tmp_path / "seen").iterdir())
+    drawn = [tmp_path / json.loads(line)["overlay_path"] for line in ended.out.splitlines()]
+    assert sorted(drawn) == sorted((tmp_path / "seen").iterdir())
     assert [opened(path).size for path in drawn] == [opened(path).size for path in SCENES[:3]]
 
 

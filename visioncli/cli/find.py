@@ -17,7 +17,7 @@ Prompts = Annotated[
 ]
 Overlay = Annotated[
     str | None,
-    flag("--overlay", panel=TASK_PANEL, metavar="DIR", help="Also write each picture with what was found drawn on it."),
+    flag("--overlay", panel=TASK_PANEL, metavar="DIR", help="Also draw what was found on each picture that is asked."),
 ]
 
 

@@ -10,12 +10,13 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from visioncli.errors import OutputError
+from visioncli.io.own_names import is_own_file
 from visioncli.io.sinks import sync_folder
 from visioncli.samples import ImageRef, display
 
@@ -125,6 +126,19 @@ class SideFolder:
         with self._lock:
             self._known.add(folder)
             self._changed |= {place.parent for place in missing}
+
+
+def remove_drawings(paths: Iterable[Path]) -> None:
+    """Remove those of these files that have a drawing's name; one that is not there, or a link, is passed over.
+
+    Raises OutputError.
+    """
+    for path in paths:
+        if is_own_file(os.fsencode(path.name)) and path.is_file() and not path.is_symlink():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{path} cannot be removed: {error.strerror or error}") from error
 
 
 def _slug(id: str) -> str:

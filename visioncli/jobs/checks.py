@@ -6,6 +6,7 @@ Knows nothing of rows.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from visioncli.errors import UsageError
@@ -30,6 +31,21 @@ def locate(job: Job) -> Checkpoint:
     if checkpoint.notice:
         log.warning(checkpoint.notice)
     return checkpoint
+
+
+def refuse_no_folder(job: Job) -> None:
+    """Raise UsageError where drawings have no folder to go to, or one that goes when its output is replaced."""
+    if job.overlay is None:
+        return
+    folder = Path(job.overlay).absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not job.overlay or not there.is_dir():
+        raise UsageError(
+            f"--overlay {job.overlay!r} is no folder" + ("" if there == folder else f": {there} is a file")
+        )
+    target = Target.of(job.output)
+    if target.kind == "folder" and folder.is_relative_to(target.path.absolute()):
+        raise UsageError(f"--overlay {job.overlay} lies in the output {target.path}, which is replaced as a whole")
 
 
 def refuse_finished(job: Job, target: Target) -> None:

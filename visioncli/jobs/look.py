@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from visioncli.jobs.checks import locate, refuse_finished
+from visioncli.jobs.checks import locate, refuse_finished, refuse_no_folder
 from visioncli.jobs.job import Job
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.targets import Target
@@ -17,6 +17,7 @@ def look_at(job: Job) -> Iterator[str]:
     """Yield sentences: the model, the rows, what is there already. Raises what the run would raise so far."""
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     target = Target.of(job.output)
+    refuse_no_folder(job)
     refuse_finished(job, target)
     checkpoint = locate(job)
     yield f"model {checkpoint.id} at {checkpoint.commit} in {checkpoint.directory}"

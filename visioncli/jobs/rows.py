@@ -31,18 +31,22 @@ FACT_COLUMNS = pa.schema(
     ]
 )
 STALE = pa.field("stale", pa.bool_())
+OVERLAY = pa.field("overlay_path", pa.string())
 _ANY_MODEL = ModelInfo("", "", "", "", 1, "", "", 1, token_shape=(1, 1))
 
 
 def reserved_names(task: Task[Any, Any], options: Any) -> frozenset[str]:
     """Return the names that a pass-through column may not have."""
     own = task.columns(options, _ANY_MODEL).names
-    return frozenset(["id", "source", "image_index", STALE.name, *FACT_COLUMNS.names, *own])
+    return frozenset(["id", "source", "image_index", STALE.name, OVERLAY.name, *FACT_COLUMNS.names, *own])
 
 
-def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool) -> pa.Schema:
-    """Return the columns that say what became of a row: `status` … `width`, `stale` if asked, the task's own."""
-    return pa.schema([*FACT_COLUMNS, *([STALE] if stale else []), *task.columns(options, info)])
+def answer_schema(task: Task[Any, Any], options: Any, info: ModelInfo, stale: bool, drawn: bool = False) -> pa.Schema:
+    """Return the columns that say what became of a row: `status` … `width`, `stale` if asked, the task's own, and
+    `overlay_path` where pictures are drawn.
+    """
+    own = [*([STALE] if stale else []), *task.columns(options, info), *([OVERLAY] if drawn else [])]
+    return pa.schema([*FACT_COLUMNS, *own])
 
 
 def answer_table(
@@ -74,7 +78,8 @@ def _row(outcome: Answer[Any] | Failure, task: Task[Any, Any], options: Any) -> 
     row = _facts(outcome.facts or Facts(version=outcome.ref.version))
     if isinstance(outcome, Failure):
         return row | {"status": "error", "error_code": outcome.error.code, "error": str(outcome.error), "stale": False}
-    return row | {"status": "ok", "stale": False} | task.to_row(outcome.result, options)
+    drawn = getattr(outcome.result, OVERLAY.name, None)  # results that can be drawn have it
+    return row | {"status": "ok", "stale": False, OVERLAY.name: drawn} | task.to_row(outcome.result, options)
 
 
 def _facts(facts: Facts) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
+from visioncli.io.own_names import OVERLAY, SIDE_FILES
 from visioncli.io.side_files import SideFolder
 from visioncli.jobs.job import Job
 from visioncli.jobs.targets import Target
@@ -53,8 +54,11 @@ class Folders:
         """The folders of a job whose run key is `key`: another model's or parameter's files have other names."""
         digest = hashlib.sha256(json.dumps(key["answers"], sort_keys=True).encode()).hexdigest()
         output = Target.of(job.output).path
-        files = SideFolder(output.with_name(output.name + ".files"), output.parent, digest)
-        return cls(files, SideFolder(Path(job.overlay), Path(job.overlay), digest, flat=True) if job.overlay else None)
+        files = SideFolder(output.with_name(output.name + SIDE_FILES), output.parent, digest)
+        if job.overlay is None:
+            return cls(files, None)
+        whose = f"{job.task} {output.name}"  # no more, so that drawing a picture anew overwrites it
+        return cls(files, SideFolder(Path(job.overlay), output.parent, whose, flat=True))
 
     def sync(self) -> None:
         """Make what was written durable. Raises OutputError."""
@@ -146,8 +150,7 @@ def _drawn(folders: Folders) -> Save | None:
         assert sample.image is not None
         assert sample.facts.size is not None
         drawn = overlay(sample.image, result, sample.facts.size)
-        target.write(sample.ref, sample.facts.sha256, "overlay", "jpg", drawn)
-        return result
+        return replace(result, overlay_path=target.write(sample.ref, sample.facts.sha256, *OVERLAY, drawn))
 
     return Save(write, needs_pixels=True)
 

@@ -14,7 +14,7 @@ from visioncli.errors import is_passing
 from visioncli.io import fetch
 from visioncli.jobs.hashes import identities, mask, text_hash, text_hashes, version_hashes, with_ranks
 from visioncli.jobs.previous import Previous, of_rows
-from visioncli.jobs.rows import STALE, answer_table
+from visioncli.jobs.rows import OVERLAY, STALE, answer_table
 from visioncli.jobs.snapshot import PLAN, Snapshot
 from visioncli.samples import Answer, Failure, ImageRef, Kept
 from visioncli.tasks import Task
@@ -108,6 +108,8 @@ class Standing:
         if STALE.name in schema.names and (self._renew or STALE.name not in names):
             table = table.drop_columns([STALE.name]) if STALE.name in names else table
             table = table.append_column(STALE, pa.array(stale))
+        if OVERLAY.name in schema.names and OVERLAY.name not in names:  # nothing was drawn then
+            table = table.append_column(OVERLAY, pa.nulls(len(table), OVERLAY.type))
         return table.select(schema.names).cast(schema)
 
     def _find(self, ref: ImageRef, sha256: str | None) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from visioncli import models
 from visioncli.errors import UsageError
-from visioncli.jobs.checks import locate, published_before, refuse_finished
+from visioncli.jobs.checks import locate, published_before, refuse_finished, refuse_no_folder
 from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import refuse_other_output, refuse_other_run, row_key, run_key
 from visioncli.jobs.listings import Listed, list_inputs, list_previous
@@ -55,6 +55,7 @@ def steps(job: Job, stop: Stop | None = None) -> Generator[Progress, None, Summa
         from visioncli.jobs.stream import stream
 
         return (yield from stream(job, stop))
+    refuse_no_folder(job)
     target.recover()
     if target.leftover() is None:
         refuse_finished(job, target)

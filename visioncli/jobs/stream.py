@@ -14,7 +14,7 @@ from visioncli import models
 from visioncli.errors import UsageError
 from visioncli.io.json_lines import json_lines
 from visioncli.io.listing import refs
-from visioncli.jobs.checks import locate
+from visioncli.jobs.checks import locate, refuse_no_folder
 from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import answer_key
 from visioncli.jobs.listings import survey_job
@@ -36,6 +36,7 @@ _BATCH_ROWS = 1024
 def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
     """Do a job whose output is standard output. Raises what `steps` raises; BrokenPipeError when nobody reads on."""
     _refuse_resuming(job)
+    refuse_no_folder(job)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     checkpoint = locate(job)
     listing = survey_job(job, task)
@@ -45,7 +46,7 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
     predictor = models.load(checkpoint, job.task, request)
     predictor.check(options)
-    answers = answer_schema(task, options, predictor.info, stale=False)
+    answers = answer_schema(task, options, predictor.info, stale=False, drawn=job.overlay is not None)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
     rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)

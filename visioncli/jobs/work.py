@@ -6,6 +6,7 @@ Knows nothing of how it was settled, or of earlier runs beyond the answers that 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli import engines
+from visioncli.io.side_files import remove_drawings
 from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.listings import Listed
 from visioncli.jobs.parts import Shard, Table, Tally, output_schema, write_parts
 from visioncli.jobs.previous import Previous
 from visioncli.jobs.provenance import choices, provenance
-from visioncli.jobs.rows import answer_schema
+from visioncli.jobs.rows import OVERLAY, STALE, answer_schema
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.side_files import Folders, named_files, saving
 from visioncli.jobs.snapshot import Snapshot
@@ -31,6 +33,8 @@ from visioncli.jobs.targets import Target, part_tables
 from visioncli.meter import Meter
 from visioncli.pipeline import answer
 from visioncli.tasks import Task
+
+log = logging.getLogger("visioncli")
 
 _REPORT_EVERY_S = 0.1
 
@@ -52,6 +56,8 @@ class Work:
         begun_with, started = sum(end - first for first, end, _ in directory.parts()), time.monotonic()
         tally = self._tally(directory)
         reported = 0.0
+        if self.job.overlay and self._continued and OVERLAY.name not in self._continued:
+            log.warning("--overlay: rows whose answers stand are not drawn; say --overwrite to draw every picture")
         yield self._progress(tally, begun_with)
         for _ in engines.local(partial(self._worker, directory, stop, tally), self._shards(directory)):
             if time.monotonic() - reported > _REPORT_EVERY_S:
@@ -61,12 +67,18 @@ class Work:
             stop.check()
         yield self._progress(tally, begun_with)
         summary = self._summary(directory, begun_with, time.monotonic() - started)
-        finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
-        files = self._folders.files
-        named = set(named_files(part_tables(directory))) if files.root.exists() else set()
-        target.publish(directory, self._table.output, finished)
-        files.sweep(named)  # what an earlier output's rows named
+        self._publish(directory, target, {"summary": summary.to_json(), "has_images": self.listed.has_images})
         return summary
+
+    def _publish(self, directory: RunDirectory, target: Target, finished: dict[str, Any]) -> None:
+        """Make the parts the output; then side files and drawings go that only an earlier output's rows named."""
+        files, drawn = self._folders.files, set[str]()
+        if self.previous is not None and OVERLAY.name in self.previous.schema.names:
+            drawn = set(named_files(self.previous.tables([OVERLAY.name])))
+        named = set(named_files(part_tables(directory))) if drawn or files.root.exists() else set()
+        target.publish(directory, self._table.output, finished)
+        files.sweep(named)
+        remove_drawings(target.path.parent / name for name in drawn - named)
 
     def _shards(self, directory: RunDirectory) -> list[Shard]:
         return [Shard(first, end) for first, end in directory.gaps(self.snapshot.rows)]
@@ -76,12 +88,17 @@ class Work:
 
     @cached_property
     def _table(self) -> Table:
-        policy = self.job.policy
-        kept = policy.retry_failed and self.previous is not None and "stale" in self.previous.schema.names
-        answers = answer_schema(self.task, self.options, self.predictor.info, stale=policy.update or kept)
+        stale = self.job.policy.update or STALE.name in self._continued
+        drawn = self.job.overlay is not None or OVERLAY.name in self._continued
+        answers = answer_schema(self.task, self.options, self.predictor.info, stale, drawn)
         known_as = {"visioncli": json.dumps(provenance(self.key, self.predictor.info))}
         output = output_schema(self.snapshot.schema, answers).with_metadata(known_as)
         return Table(self.task, self.options, answers, output, self._folders.sync)
+
+    @property
+    def _continued(self) -> list[str]:
+        """The columns of the earlier output whose answers may stand; none where all is asked."""
+        return [] if self._standing is None or self.previous is None else self.previous.schema.names
 
     @cached_property
     def _folders(self) -> Folders:

@@ -44,6 +44,7 @@ class Objects:
     masks: tuple[Rle, ...] | None = None  # (N,), of the upright original
     polygons: tuple[Rings, ...] | None = None  # (N,), where the masks were asked for as outlines
     mask_paths: tuple[str, ...] | None = None  # (N,), where they were written as files
+    overlay_path: str | None = None  # where the picture was drawn with all of these
 
     @property
     def nbytes(self) -> int:
