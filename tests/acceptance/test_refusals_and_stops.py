@@ -209,6 +209,39 @@ def test_a_full_disk_keeps_the_finished_parts(photos: Path, tmp_path: Path) -> N
     assert (summary.rows, summary.done_before, summary.inferred) == (200, 192, 8)
 
 
+@pytest.mark.parametrize(
+    ("refused", "code", "corrected"),
+    [
+        (["depth", "--focal", "500"], 2, ["depth"]),
+        (["embed", "--device", "mps"], 1, ["embed", "--alpha", "black"]),
+        (["detect", "--prompts", "cat", "--model", str(MODEL)], 1, ["detect", "--prompts", "dog"]),
+        (["embed", "--dtype", "float16", "--device", "mps"], 1, ["embed", "--limit", "3", "--update"]),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_a_command_that_is_refused_does_not_hold_up_the_corrected_one(
+    tmp_path: Path, refused: list[str], code: int, corrected: list[str]
+) -> None:
+    photos = small_pictures.folder(tmp_path / "photos", range(3))
+    common = [photos, "-o", tmp_path / "out.parquet", "--model", "demo"]
+    assert prompt(refused[0], *common, *refused[1:]).code == code
+    assert (tmp_path / "out.parquet.run/inputs.parquet").exists()
+    assert prompt(corrected[0], *common, *corrected[1:]).code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 3
+
+
+def test_what_was_listed_before_a_refusal_is_listed_anew_only_for_other_settings(tmp_path: Path) -> None:
+    photos = small_pictures.folder(tmp_path / "photos", range(3))
+    command = ["classify", photos, "-o", tmp_path / "out.parquet", *CLASSIFY]
+    assert prompt(*command, "--device", "mps").code == 1
+    small_pictures.folder(photos, [3])
+    assert prompt(*command).code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 3
+    assert prompt(*command, "--overwrite", "--device", "mps").code == 1
+    assert prompt(*command, "--overwrite", "--scoring", "sigmoid").code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 4
+
+
 def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("text\nhello\n")
     for inputs in (["nowhere"], [tmp_path / "m.csv"], []):

@@ -378,18 +378,28 @@ def test_an_update_that_died_between_its_two_files_is_published_again(photos: Pa
     assert update(output, photos).changes == Changes(unchanged=13)
 
 
-def test_an_unfinished_update_of_another_output_is_refused(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
-    """The snapshot of an update holds row numbers of the output that it continues."""
-    output = tmp_path / "out.parquet"
+def an_update_left_with(parts: int, output: Path, photos: Path) -> None:
+    """Begin an update, leave it, and put another output in the place of the one that it continued."""
     update(output, photos)
-    stop = visioncli.Stop()
-    work = visioncli.steps(a_job(output, photos), stop)
+    work = visioncli.steps(a_job(output, photos, policy=replace(UPDATE, part_rows=4)))
     next(work)
+    while len(list(output.parent.glob("*.run/part-*"))) < parts:
+        next(work)
     work.close()
     (photos / "00000.jpg").unlink()
-    other = tmp_path / "other.parquet"
-    update(other, photos)
-    os.replace(other, output)
+    update(output.with_name("other.parquet"), photos)
+    os.replace(output.with_name("other.parquet"), output)
+
+
+def test_an_update_that_had_no_part_begins_anew_on_another_output(photos: Path, tmp_path: Path) -> None:
+    an_update_left_with(0, tmp_path / "out.parquet", photos)
+    assert update(tmp_path / "out.parquet", photos).changes == Changes(unchanged=11)
+
+
+def test_an_unfinished_update_of_another_output_is_refused(photos: Path, tmp_path: Path) -> None:
+    """The snapshot of an update holds row numbers of the output that it continues."""
+    output = tmp_path / "out.parquet"
+    an_update_left_with(1, output, photos)
     with pytest.raises(UsageError, match=r"the unfinished run was begun with other settings \(continued was"):
         update(output, photos)
     again = replace(UPDATE, resume=False)

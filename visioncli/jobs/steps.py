@@ -81,11 +81,11 @@ class Run:
     def steps(self) -> Generator[Progress, None, Summary]:
         task: Task[Any, Any] = look_up(TASKS, self.job.task, "task")
         rows = row_key(self.job)  # before the listing: a manifest that changes meanwhile is another one
-        resumed = self._resumable()
+        resumed = self._resumable(task, rows)
         previous = self._previous(task)
         listed = self._listed(task, previous, resumed)
         options = task.for_rows(self.job.options, listed.has_images)
-        key = run_key(self.job, options, self.checkpoint, rows, self._continued(previous), None)
+        key = self._key(options, rows)
         self._settle(key, previous)
         snapshot = self._snapshot(previous)
         self.stop.check()
@@ -99,11 +99,20 @@ class Run:
         work = Work(self.job, task, options, predictor, key, listed, snapshot, previous)
         return (yield from work.steps(self.directory, self.target, self.stop))
 
-    def _resumable(self) -> bool:
+    def _key(self, options: Any, rows: dict[str, Any]) -> dict[str, Any]:
+        """The run's key before its model is loaded."""
+        # What tells the output that is continued from any other: the snapshot holds its row numbers.
+        continued = self.target.stamp() if self.job.policy.mode != "run" and self.target.is_finished else None
+        return run_key(self.job, options, self.checkpoint, rows, continued, None)
+
+    def _resumable(self, task: Task[Any, Any], rows: dict[str, Any]) -> bool:
         """Whether an unfinished run of this mode is here; forgets it with --no-resume, or when it never began."""
         stored = self.directory.key
         if stored is None or not self.directory.snapshot.exists() or not self.job.policy.resume:
             self.directory.clear()
+            return False
+        if not self.directory.parts() and not self._is_listed(stored, task, rows):
+            self.directory.clear()  # a command that was refused, or was stopped before its first part, locks nothing
             return False
         if stored["mode"] != self.job.policy.mode:
             raise UsageError(
@@ -111,6 +120,13 @@ class Run:
                 "finish it with the same command, or say --no-resume to begin anew"
             )
         return True
+
+    def _is_listed(self, stored: dict[str, Any], task: Task[Any, Any], rows: dict[str, Any]) -> bool:
+        """Whether the listing of a run that has no part yet is the one that this run would make."""
+        if stored["rows"] != self._key(self.job.options, rows)["rows"]:
+            return False
+        options = task.for_rows(self.job.options, Listed.of(self.directory.snapshot).has_images)
+        return {**stored, "resolved": None} == self._key(options, rows)
 
     def _previous(self, task: Task[Any, Any]) -> Previous | None:
         """Open the finished output that this run continues or replaces."""
@@ -124,10 +140,6 @@ class Run:
                 raise
             return None  # --overwrite replaces anything
 
-    def _continued(self, previous: Previous | None) -> list[int] | None:
-        """Return what tells the output that is continued from any other: the snapshot holds its row numbers."""
-        return None if previous is None or self.job.policy.mode == "run" else self.target.stamp()
-
     def _listed(self, task: Task[Any, Any], previous: Previous | None, resumed: bool) -> Listed:
         if resumed:
             return Listed.of(self.directory.snapshot)
@@ -138,7 +150,7 @@ class Run:
 
     def _settle(self, key: dict[str, Any], previous: Previous | None) -> None:
         """Compare with the key of the unfinished run and of the output that is continued; keep the settled one."""
-        stored = self.directory.key
+        stored = self.directory.key if self.directory.parts() else None
         if stored is not None:
             refuse_other_run(stored, key)
         if previous is not None and self.job.policy.mode != "run":
