@@ -13,7 +13,7 @@ FLOORS = [  # lowest first; a room may import from its own package and from lowe
     {"errors", "samples", "tables", "provenance", "engines", "meter"},
     {"tasks"},
     {"models", "io"},
-    {"pipeline", "flow", "ledger", "batching", "recent", "parity", "search"},
+    {"pipeline", "flow", "ledger", "batching", "recent", "allowance", "parity", "search"},
     {"jobs", "report", "server"},
     {"cli"},
 ]

@@ -489,6 +489,32 @@ def test_a_row_whose_result_takes_too_much_memory_fails_alone() -> None:
     assert asked(refs, MeanColour(8), save=Save(saved)) == [*expected[:3], "out_of_memory", *expected[4:]]
 
 
+def test_results_that_are_saved_are_made_one_at_a_time_within_so_many_bytes(tmp_path: Path) -> None:
+    under_way, most, lock = list[int](), list[int](), threading.Lock()
+
+    class Watched(MeanColour):
+        def postprocess(self, outputs: Any, samples: Any, options: None) -> list[Any]:
+            assert len(outputs) == 1
+            with lock:
+                under_way.append(1)
+                most.append(len(under_way))
+            return super().postprocess(outputs, samples, options)
+
+    def save(sample: Sample, result: Any) -> Any:
+        time.sleep(0.001)
+        with lock:
+            under_way.pop()
+        return result
+
+    refs = refs_of([picture(tmp_path, f"{n}.png", colour_of(n), side=10) for n in range(24)])
+    for saving_bytes, allowed in ((1, 1), (2 * 26 * 10 * 10, 2)):
+        most.clear()
+        how = Settings(workers=6, saving_bytes=saving_bytes)
+        assert asked(refs, Watched(8), how, save=Save(save)) == [colour_of(n) for n in range(24)]
+        assert max(most) <= allowed
+        assert len(most) == 24
+
+
 def test_a_file_that_cannot_be_written_ends_the_run() -> None:
     def saved(sample: Sample, result: Any) -> Any:
         raise OutputError("the disk is full")

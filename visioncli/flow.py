@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from visioncli.allowance import Allowance
 from visioncli.batching import SafeForward
 from visioncli.errors import PredictError, RowError
 from visioncli.io.decode import decode
@@ -29,6 +30,7 @@ from visioncli.samples import Answer, Facts, Failure, ImageRef, Kept, Sample
 if TYPE_CHECKING:
     from visioncli.pipeline import Save, Settings
 
+_BYTES_PER_PIXEL = 26  # of the original, while a result is saved: depth at 12 megapixels with all exports but PLY
 _LEAVE_S = 30.0  # for threads to end what they are in the middle of: one forward pass, say
 
 
@@ -50,6 +52,7 @@ class Flow:
         self._workers = settings.workers or min(16, os.cpu_count() or 1)
         self._ledger = Ledger(settings, predictor.info.batch_size, self._workers, stop, meter)
         self._recent = Recent()
+        self._saving = Allowance(settings.saving_bytes)
         self._todo: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[tuple[list[Row], list[Any]] | None] = queue.SimpleQueue()
         self._fetcher: Fetcher | None = None
@@ -217,13 +220,18 @@ class Flow:
             self._ledger.batch_size, self._ledger.device_answers = forward.limit, forward.has_answered
             sizes = [size_of(output) + _pixel_bytes(row) for row, output in zip(rows, outputs, strict=True)]
             self._ledger.release(rows, sizes)
-            self._finished.put((rows, outputs))
+            portion = len(rows) if self._save is None else 1  # what is saved may be large, and is let go when it was
+            for at in range(0, len(rows), portion):
+                self._finished.put((rows[at : at + portion], outputs[at : at + portion]))
 
     def _postprocess(self) -> None:
         while (item := self._finished.get()) is not None and not self._ledger.closed:
             rows, outputs = item
             answered = [(row, output) for row, output in zip(rows, outputs, strict=True) if not _failed(output)]
-            found = self._results([row for row, _ in answered], [output for _, output in answered])
+            with self._saving.of(0 if self._save is None else _BYTES_PER_PIXEL * sum(map(_original_pixels, rows))):
+                started = time.perf_counter()
+                found = self._results([row for row, _ in answered], [output for _, output in answered])
+                self._meter.add(results_s=time.perf_counter() - started)
             found += [(row, Failure(row.ref, row.facts, o)) for row, o in zip(rows, outputs, strict=True) if _failed(o)]
             for row in rows:
                 row.sample = None
@@ -259,6 +267,11 @@ class Flow:
 def _pixel_bytes(row: Row) -> int:
     """What the row holds of its picture for whoever saves its result."""
     return 0 if row.sample is None or row.sample.image is None else row.sample.image.nbytes
+
+
+def _original_pixels(row: Row) -> int:
+    height, width = (row.facts and row.facts.size) or (0, 0)
+    return height * width
 
 
 def _failed(output: Any) -> bool:

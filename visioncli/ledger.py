@@ -238,12 +238,15 @@ class Ledger:
         self._idle_since, self._blame = now, self._whom_the_device_waits_for()
 
     def _whom_the_device_waits_for(self) -> str | None:
-        if self._rows["here"]:
-            return "decode" if self._meter.decode_s >= self._meter.read_s else "fetch"
-        if self._rows["network"]:
+        rows, meter, busy = self._rows, self._meter, dict[str, float]()
+        if rows["here"]:
+            busy |= {"decode": meter.decode_s, "fetch": meter.read_s}
+        if rows["device"]:  # it is through with them
+            busy |= {"results": meter.results_s}
+        if busy:  # they share the processor: what has taken the most of it
+            return max(busy, key=lambda stage: busy[stage])
+        if rows["network"]:
             return "fetch"
-        if self._rows["device"]:
-            return "device"  # the model's postprocessing is behind
         if not self._admitted or (self._ended and self._caller_waits):
             return None  # nobody owes it anything
         return "fetch" if self._caller_waits else "write"

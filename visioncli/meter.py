@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-ADVICE = {
+ADVICE = {  # whom the device waits for, or itself -> what to turn
     "fetch": "try a higher --per-host, or run nearer to the images",
     "decode": "try more --workers, or smaller images",
     "device": "try another --device or --dtype, or a smaller --model",
+    "results": "try more --workers, or fewer and smaller files (--export, --depth-size, --masks, --overlay)",
     "write": "try a faster disk for --output",
 }
+STAGES = {"fetch": ("fetch",), "decode": ("decode",), "device": ("device",), "write": ("results", "write")}  # as told
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Meter:
     reused: int = 0  # rows answered from an equal picture of this run
     read_s: float = 0.0  # busy seconds of workers, reading local files
     decode_s: float = 0.0  # busy seconds of workers, decoding and preprocessing
+    results_s: float = 0.0  # busy seconds of workers, making answers of what the device gave, and their files
     held_s: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(ADVICE, 0.0)
     )  # by whom the device waited for
@@ -35,18 +38,21 @@ class Meter:
             for name, amount in amounts.items():
                 setattr(self, name, getattr(self, name) + amount)
 
-    def hold(self, stage: str, seconds: float) -> None:
-        """Book `seconds` of the device thread on `stage` (a key of ADVICE)."""
+    def hold(self, whom: str, seconds: float) -> None:
+        """Book `seconds` of the device thread on `whom` (a key of ADVICE)."""
         with self._lock:
-            self.held_s[stage] += seconds
+            self.held_s[whom] += seconds
 
     def shares(self) -> dict[str, float]:
         """Return the stages' shares of the device thread's time, summing to 1 (or all 0 when nothing ran)."""
         total = sum(self.held_s.values())
-        return {stage: seconds / total if total else 0.0 for stage, seconds in self.held_s.items()}
+        return {
+            stage: sum(self.held_s[whom] for whom in parts) / total if total else 0.0 for stage, parts in STAGES.items()
+        }
 
     def verdict(self) -> tuple[str, str] | None:
         """Return (what held the run back, what to turn), or None when nothing ran."""
         shares = self.shares()
         stage = max(shares, key=lambda name: shares[name])
-        return (stage, ADVICE[stage]) if shares[stage] else None
+        most = max(STAGES[stage], key=lambda whom: self.held_s[whom])
+        return (stage, ADVICE[most]) if shares[stage] else None

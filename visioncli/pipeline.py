@@ -35,6 +35,7 @@ class Settings:
     workers: int | None = None  # threads that read and decode; None: one per core, at most 16
     ahead_rows: int = 8192  # how far the newest admitted row may be ahead of the next one to be yielded
     ahead_bytes: int = 256 * 2**20  # of fetched files and prepared inputs that wait
+    saving_bytes: int = 2**30  # of results that are made and saved at the same time, as their pictures' sizes tell
     flush_after_s: float = 1.0  # how long a row waits for others to fill its batch while more may come
 
 
