@@ -23,7 +23,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         )
         ' classify' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
-            '-l --labels|at||What the pictures may show; @FILE has one a line.'
+            '+ -l --labels|at||What the pictures may show; @FILE has one a line; repeatable.'
             '+ --template|files||How a label becomes a sentence; several are averaged. (default: {})'
             '--scoring|words|softmax sigmoid cosine|softmax: one of the labels; sigmoid: each by itself; cosine: raw similarity.'
             '-k --top-k|files||Keep the best K labels. (default: all)'
@@ -121,7 +121,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         ' similar' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
             '+ -t --text|files||A text to compare with, or to look for; repeatable.'
-            '--texts|at||Several texts; @FILE has one a line.'
+            '+ --texts|at||Several texts; @FILE has one a line; repeatable.'
             '-k --top-k|files||Hits a query (default: 10), or texts a picture (all).'
             '--index|files||What `visioncli embed` wrote: look there, not in INPUT.'
             '+ --image|files||A picture to look for; repeatable.'
@@ -177,7 +177,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         )
         ' segment' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
-            '-p --prompts|at||What to look for; @FILE has one a line.'
+            '+ -p --prompts|at||What to look for; @FILE has one a line; repeatable.'
             '--threshold|files||Objects with a lower score are left out.'
             '--mask-threshold|files||A pixel belongs to the mask above this.'
             '--resolve-overlaps|flag||Give each pixel to one object, the best-scoring.'
@@ -223,7 +223,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         )
         ' detect' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
-            '-p --prompts|at||What to look for; @FILE has one a line.'
+            '+ -p --prompts|at||What to look for; @FILE has one a line; repeatable.'
             '--box-threshold|files||Boxes with a lower score are left out.'
             '--text-threshold|files||A word belongs to the phrase above this.'
             '--nms|files||Of two boxes of one label that overlap more, the lesser goes. (default: all stay)'
@@ -268,7 +268,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         )
         ' depth' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
-            '--export|files||Files to write for each picture: 16-bit PNG, arrays, point clouds, colours to look at.'
+            '+ --export|files||Files to write for each picture: 16-bit PNG, arrays, point clouds, colours to look at; repeatable. (default: png16)'
             '--depth-size|words|original model|The map''s pixels: the picture''s own, or the fewer that the model gives.'
             '--focal|files||Focal length in pixels of the picture, for models that give metres. (default: the EXIF''s)'
             '--focal-col|files||The manifest''s column of focal lengths in pixels.'
@@ -376,7 +376,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
         ' parity' = @(
             '<>|files||Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -.'
             '+ --device|files||Given twice: the one that is right, and the one that is tried; cpu:float32, cuda:0:float16, hailo.'
-            '-l --labels|at||Count the pictures whose best label changes. (default: whose nearest neighbour changes)'
+            '+ -l --labels|at||Count the pictures whose best label changes; repeatable. (default: whose nearest neighbour changes)'
             '--tolerance|files||Largest 1 - cosine of two vectors; beyond it exit 3.'
             '--limit|files||Take the first N rows.'
             '-m --model|files|demo siglip2-base-patch16-224 siglip2-base-patch16-512 siglip2-so400m-patch14-384 siglip-base-patch16-224 siglip-so400m-patch14-384 clip-vit-base-patch32 clip-vit-base-patch16 clip-vit-large-patch14 clip-resnet-50 clip-resnet-101 clip-resnet-50x4 clip-resnet-50x16 clip-resnet-50x64 dinov3-vits16 dinov3-vitb16 dinov3-vitl16 dinov3-convnext-tiny sam3 grounding-dino-tiny grounding-dino-base da3-small da3-base da3-large da3-giant da3mono-large da3metric-large da3nested-giant-large depth-anything-v2-small|A model that embeds.'

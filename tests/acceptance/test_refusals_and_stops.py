@@ -81,7 +81,7 @@ def unfinished(nursery: Nursery, photos: Path, tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (["--labels", "cat,bus"], 'answers.parameters.labels was ["cat", "dog"], is ["cat", "bus"]'),
+        (["--labels", "bus"], 'answers.parameters.labels was ["cat", "dog"], is ["cat", "dog", "bus"]'),
         (["--template", "a {}"], 'answers.parameters.templates was ["{}"], is ["a {}"]'),
         (["--scoring", "sigmoid"], 'answers.parameters.scoring was "softmax", is "sigmoid"'),
         (["--alpha", "black"], 'answers.decode.alpha was "white", is "black"'),

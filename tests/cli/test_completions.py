@@ -50,8 +50,9 @@ OFFERED = {
     "visioncli classify -l pic": "",
     "visioncli similar --min": "--min-score --minus",
     "visioncli similar --index pic": "pictures.csv",
-    "visioncli classify -l a --lab": "",
-    "visioncli classify --labels a --lab": "",
+    "visioncli classify -m a --mod": "",
+    "visioncli classify --model a --mod": "",
+    "visioncli classify --labels a --lab": "--labels",
     "visioncli embed -t a --tex": "--text --text-col --text-embeddings --text-hef",
 }
 

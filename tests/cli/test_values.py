@@ -13,24 +13,29 @@ from visioncli.errors import UsageError
     [("cat,dog", ("cat", "dog")), (" cat , dog ,", ("cat", "dog")), ("traffic light", ("traffic light",)), (",", ())],
 )
 def test_a_list_is_split_at_commas_and_stripped(text: str, expected: tuple[str, ...]) -> None:
-    assert items(text, "--labels") == expected
+    assert items([text], "--labels") == expected
 
 
 def test_a_list_in_a_file_has_one_item_a_line_commas_and_all(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("\ufeffcat, black\r\n\ndog\n", encoding="utf-8")
-    assert items(f"@{path}", "--labels") == ("cat, black", "dog")
+    assert items([f"@{path}", "bus,cat"], "--labels") == ("cat, black", "dog", "bus", "cat")
 
 
 def test_a_list_file_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(UsageError, match=r"^--labels: nowhere\.txt cannot be read: No such file or directory$"):
-        items("@nowhere.txt", "--labels")
+        items(["@nowhere.txt"], "--labels")
+
+
+def test_a_list_file_without_a_name_is_one_sentence() -> None:
+    with pytest.raises(UsageError, match=r"^--prompts: @ stands before the name of a file: --prompts @list\.txt$"):
+        items(["@"], "--prompts")
 
 
 def test_a_list_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is not UTF-8 text"):
-        items(f"@{tmp_path / 'x'}", "--labels")
+        items([f"@{tmp_path / 'x'}"], "--labels")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from visioncli.cli.depth import depth
 from visioncli.cli.doctor import doctor
 from visioncli.cli.find import detect, segment
 from visioncli.cli.models import models_app
+from visioncli.cli.options import Command
 from visioncli.cli.parity import parity
 from visioncli.cli.report import report
 from visioncli.cli.serve import serve_compat
@@ -74,17 +75,17 @@ def _root(
     pass
 
 
-app.command()(classify)
-app.command()(embed)
-app.command()(similar)
-app.command()(segment)
-app.command()(detect)
-app.command()(depth)
+app.command(cls=Command)(classify)
+app.command(cls=Command)(embed)
+app.command(cls=Command)(similar)
+app.command(cls=Command)(segment)
+app.command(cls=Command)(detect)
+app.command(cls=Command)(depth)
 app.command("serve-compat")(serve_compat)
 app.command()(report)
 app.add_typer(models_app, name="models")
 app.command()(doctor)
-app.command()(parity)
+app.command(cls=Command)(parity)
 
 
 def main() -> None:

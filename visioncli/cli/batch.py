@@ -18,15 +18,15 @@ def classify(
     ctx: typer.Context,
     inputs: Inputs = None,
     labels: Annotated[
-        str,
+        list[str] | None,
         flag(
             "--labels",
             "-l",
             panel=TASK_PANEL,
             metavar="A,B,C|@FILE",
-            help="What the pictures may show; @FILE has one a line.",
+            help="What the pictures may show; @FILE has one a line; repeatable.",
         ),
-    ] = "",
+    ] = None,
     template: Annotated[
         list[str] | None,
         flag(
@@ -54,9 +54,10 @@ def classify(
     """Zero-shot classification: every picture against a list of labels."""
     from visioncli.tasks.classify import ClassifyOptions
 
-    if not labels:
+    asked = items(labels or (), "--labels")
+    if not asked:
         raise UsageError("--labels is needed: --labels 'cat,dog' or --labels @labels.txt")
-    options = ClassifyOptions(items(labels, "--labels"), tuple(template or ("{}",)), scoring, top_k)
+    options = ClassifyOptions(asked, tuple(template or ("{}",)), scoring, top_k)
     finish(ctx, make_job("classify", options, inputs, flags), flags)
 
 

@@ -17,14 +17,15 @@ def depth(
     ctx: typer.Context,
     inputs: Inputs = None,
     export: Annotated[
-        str,
+        list[str] | None,
         flag(
             "--export",
             panel=TASK_PANEL,
             metavar="png16,npz,glb,ply,preview",
-            help="Files to write for each picture: 16-bit PNG, arrays, point clouds, colours to look at.",
+            help="Files to write for each picture: 16-bit PNG, arrays, point clouds, colours to look at; repeatable. "
+            "(default: png16)",
         ),
-    ] = "png16",
+    ] = None,
     depth_size: Annotated[
         str,
         flag(
@@ -52,7 +53,7 @@ def depth(
     """One depth map per picture; larger is farther."""
     from visioncli.tasks.depth import DepthOptions
 
-    exports = tuple(dict.fromkeys(items(export, "--export")))
+    exports = tuple(dict.fromkeys(items(export or ("png16",), "--export")))
     if not exports:
         raise UsageError("--export names nothing to write")
     options = DepthOptions(exports, depth_size, focal, focal_col)

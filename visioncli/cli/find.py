@@ -12,8 +12,14 @@ from visioncli.cli.values import items
 from visioncli.errors import UsageError
 
 Prompts = Annotated[
-    str,
-    flag("--prompts", "-p", panel=TASK_PANEL, metavar="A,B,C|@FILE", help="What to look for; @FILE has one a line."),
+    list[str] | None,
+    flag(
+        "--prompts",
+        "-p",
+        panel=TASK_PANEL,
+        metavar="A,B,C|@FILE",
+        help="What to look for; @FILE has one a line; repeatable.",
+    ),
 ]
 Overlay = Annotated[
     str | None,
@@ -25,7 +31,7 @@ Overlay = Annotated[
 def segment(
     ctx: typer.Context,
     inputs: Inputs = None,
-    prompts: Prompts = "",
+    prompts: Prompts = None,
     threshold: Annotated[
         float, flag("--threshold", panel=TASK_PANEL, min=0, max=1, help="Objects with a lower score are left out.")
     ] = 0.5,
@@ -60,7 +66,7 @@ def segment(
 def detect(
     ctx: typer.Context,
     inputs: Inputs = None,
-    prompts: Prompts = "",
+    prompts: Prompts = None,
     box_threshold: Annotated[
         float, flag("--box-threshold", panel=TASK_PANEL, min=0, max=1, help="Boxes with a lower score are left out.")
     ] = 0.4,
@@ -90,7 +96,8 @@ def detect(
     finish(ctx, make_job("detect", options, inputs, flags, overlay=overlay), flags)
 
 
-def _asked(prompts: str) -> tuple[str, ...]:
-    if not prompts:
+def _asked(prompts: list[str] | None) -> tuple[str, ...]:
+    asked = items(prompts or (), "--prompts")
+    if not asked:
         raise UsageError("--prompts is needed: --prompts 'person,car' or --prompts @prompts.txt")
-    return items(prompts, "--prompts")
+    return asked

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 
 class Show(StrEnum):
@@ -42,6 +43,15 @@ def flag(*names: str, panel: str, help: str, **more: Any) -> Any:
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     envvar = "VISIONCLI_" + long.removeprefix("--").replace("-", "_").upper()
     return typer.Option(*names, help=help, rich_help_panel=panel, envvar=envvar, show_envvar=False, **more)
+
+
+class Command(TyperCommand):
+    """A command whose repeatable flags take a value from the environment as it stands, and several a line each."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        for parameter in self.params:
+            parameter.envvar_list_splitter = "\n"  # type: ignore[misc]  # typer's own is any space, as in "red shoe"
 
 
 TASK_PANEL = "Task"

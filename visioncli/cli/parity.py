@@ -36,15 +36,15 @@ class ParityFlags:
         ),
     ] = None
     labels: Annotated[
-        str,
+        list[str] | None,
         flag(
             "--labels",
             "-l",
             panel=_WHAT,
             metavar="A,B,C|@FILE",
-            help="Count the pictures whose best label changes. (default: whose nearest neighbour changes)",
+            help="Count the pictures whose best label changes; repeatable. (default: whose nearest neighbour changes)",
         ),
-    ] = ""
+    ] = None
     tolerance: Annotated[
         float,
         flag("--tolerance", panel=_WHAT, min=0, max=2, help="Largest 1 - cosine of two vectors; beyond it exit 3."),

@@ -128,4 +128,6 @@ def _announce_environment(ctx: typer.Context) -> None:
         name = parameter.name or ""
         source = ctx.get_parameter_source(name)
         if name not in _DECIDES_NO_ANSWER and source is not None and source.name == "ENVIRONMENT":
-            log.warning("%s=%s comes from %s", parameter.opts[0], ctx.params[name], parameter.envvar)
+            value = ctx.params[name]
+            text = ",".join(value) if isinstance(value, list | tuple) else value
+            log.warning("%s=%s comes from %s", parameter.opts[0], text, parameter.envvar)

@@ -38,8 +38,11 @@ def similar(
         flag("--text", "-t", panel=TASK_PANEL, help="A text to compare with, or to look for; repeatable."),
     ] = None,
     texts: Annotated[
-        str, flag("--texts", panel=TASK_PANEL, metavar="A,B,C|@FILE", help="Several texts; @FILE has one a line.")
-    ] = "",
+        list[str] | None,
+        flag(
+            "--texts", panel=TASK_PANEL, metavar="A,B,C|@FILE", help="Several texts; @FILE has one a line; repeatable."
+        ),
+    ] = None,
     k: Annotated[
         int | None,
         flag("-k", "--top-k", panel=TASK_PANEL, min=1, help="Hits a query (default: 10), or texts a picture (all)."),
@@ -92,7 +95,7 @@ def similar(
     flags: HailoFlags,
 ) -> None:
     """Pictures against texts, nearest neighbours in an index, or its near-duplicates."""
-    wanted = (*(text or ()), *(items(texts, "--texts") if texts else ()))
+    wanted = (*(text or ()), *items(texts or (), "--texts"))
     if index is None:
         _refuse(ctx, lambda name: name in _OF_INDEX, "needs --index")
         _score(ctx, inputs, wanted, k, flags)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from visioncli.errors import UsageError
@@ -11,13 +13,15 @@ _SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def items(text: str, flag: str) -> tuple[str, ...]:
-    """Return a list: `a,b,c`, or `@file` with one item a line."""
-    found = _lines(text[1:], flag) if text.startswith("@") else text.split(",")
-    return tuple(item for item in (part.strip() for part in found) if item)
+def items(given: Iterable[str], flag: str) -> tuple[str, ...]:
+    """Return one list of what a flag was given, each time `a,b,c`, or `@file` with one item a line."""
+    found = (_lines(text[1:], flag) if text.startswith("@") else text.split(",") for text in given)
+    return tuple(item for item in (part.strip() for part in chain.from_iterable(found)) if item)
 
 
 def _lines(path: str, flag: str) -> list[str]:
+    if not path:
+        raise UsageError(f"{flag}: @ stands before the name of a file: {flag} @list.txt")
     try:
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
