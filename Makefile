@@ -25,7 +25,7 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff check visioncli tests sample_data
 	$(BIN)/mypy
 
-accuracy: $(VENV)/.runtime  ## the bundled models on scenes that they never saw: 20 minutes on two cores that others used too; no part of CI
+accuracy: $(VENV)/.runtime  ## the bundled models on scenes that they never saw; all but the first took 18 minutes on two busy cores; no part of CI
 	$(BIN)/python sample_data/recipes/accuracy.py
 	$(BIN)/python sample_data/recipes/accuracy_dinov3.py
 	$(BIN)/python sample_data/recipes/grounding_accuracy.py
