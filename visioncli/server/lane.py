@@ -1,7 +1,9 @@
 """One device's thread: whatever is ready, in full batches of what may be mixed; and what happens when it dies or hangs.
 
 An idle device starts at once; while pictures for it are still being decoded it waits for them, at most `max_wait_s`.
-A thread that hangs cannot be ended: it is left behind, its batch is given up, and another takes its place.
+Between two steps of a batch it looks whether anybody still waits for the answer. A step that takes far longer than
+those before makes the lane unready, until it ends; one that takes longer than `hang_after_s` is given up. A thread that
+hangs cannot be ended: it is left behind, its batch is refused, and another takes its place.
 
 Knows nothing of requests, event loops or models beyond `forward`.
 """
@@ -10,37 +12,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from visioncli.batching import SafeForward
-from visioncli.errors import DeviceError, PredictError, VisioncliError
+from visioncli.errors import DeviceError, VisioncliError
 from visioncli.models import Predictor
-from visioncli.samples import Sample
-from visioncli.server.refusals import Stopping
+from visioncli.models.steps import between_steps
+from visioncli.server.caught import caught
+from visioncli.server.pace import Pace
+from visioncli.server.refusals import ClientLeft, Stopping
+from visioncli.server.waiting import Item, Output, Waiting
+
+__all__ = ["Item", "Lane", "LaneOptions", "Output"]
 
 WOUND_S = 5.0  # how long readiness fails after a device thread died or hung, unless a batch succeeds before
-
-Output = Any | VisioncliError  # what `forward` gave for one picture, or why it gave nothing
-
-
-@dataclass(eq=False, slots=True)
-class Item:
-    """One picture or text that is ready for the device."""
-
-    predictor: Predictor[Any, Any]
-    options: Any
-    sample: Sample
-    inputs: Any
-    finish: Callable[[Item, Output], None]  # called from the lane's threads; must not block
-    is_dropped: Callable[[], bool]  # nobody waits for it any more
-    arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def key(self) -> Hashable:
-        return id(self.predictor), self.predictor.batch_key(self.options, self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +45,22 @@ class Lane:
 
     def __init__(self, options: LaneOptions) -> None:
         self._options = options
-        self._waiting: deque[Item] = deque()
+        self._waiting = Waiting()
         self._coming = 0  # items that are being decoded
+        self._gone = 0  # of those that wait, how many may be dropped
         self._condition = threading.Condition()
         self._forwards: dict[int, SafeForward] = {}  # by predictor
+        self._pace = Pace()
         self._closed = False
         self._wounded_at: float | None = None
         self._running: list[Item] = []
-        self._running_since: float | None = None
         self._thread = self._start()
 
     @property
     def is_ready(self) -> bool:
         wounded = self._wounded_at
-        return self._thread.is_alive() and (wounded is None or time.monotonic() - wounded > WOUND_S)
+        is_well = wounded is None or time.monotonic() - wounded > WOUND_S
+        return self._thread.is_alive() and is_well and not self._pace.is_strange
 
     def expect(self, count: int) -> None:
         """Announce items that will be put, or (negative) that will not or have been."""
@@ -87,15 +77,26 @@ class Lane:
             self._waiting.append(item)
             self._condition.notify_all()
 
+    def sweep(self, count: int) -> None:
+        """Take out what nobody waits for any more, when it is much: `count` items more may be dropped."""
+        with self._condition:
+            self._gone += count
+            if self._gone * 2 > len(self._waiting):
+                self._gone = 0
+                self._waiting.sweep()
+            dropped = self._waiting.dropped()
+        _give_up(dropped, _gone())
+
     def forget(self, predictor: Predictor[Any, Any]) -> None:
         """Let go of what is kept for a model that is unloaded."""
         self._forwards.pop(id(predictor), None)
+        self._pace.forget(id(predictor))
 
     def close(self) -> None:
         """Refuse what waits; what runs is finished."""
         with self._condition:
             self._closed = True
-            waiting, self._waiting = list(self._waiting), deque()
+            waiting, self._waiting = self._waiting.all(), Waiting()
             self._condition.notify_all()
         _give_up(waiting, Stopping("the server is shutting down"))
 
@@ -103,14 +104,13 @@ class Lane:
         self._thread.join(timeout_s)
 
     def look_after(self) -> None:
-        """Replace a thread that died, or that has been in one forward pass for too long."""
-        since = self._running_since
-        hangs = since is not None and time.monotonic() - since > self._options.hang_after_s
+        """Replace a thread that died, or that has been in one step for too long."""
+        hangs = self._pace.step_s > self._options.hang_after_s
         if self._closed or (self._thread.is_alive() and not hangs):
             return
         with self._condition:
             self._wounded_at = time.monotonic()
-            lost, self._running, self._running_since = self._running, [], None
+            lost, self._running, self._pace = self._running, [], Pace()
             self._forwards.clear()
             self._thread = self._start()
         what = "hangs" if hangs else "ended"
@@ -127,36 +127,42 @@ class Lane:
             outputs = self._answer(batch)
             if threading.current_thread() is not self._thread:
                 return  # given up meanwhile: another thread has the device, and the batch has been refused
-            self._running_since, self._running = None, []
+            self._pace.end(is_answered=not all(isinstance(output, VisioncliError) for output in outputs))
+            self._running = []
             self._options.on_batch(self._options.device, len(batch), time.monotonic() - started)
             for item, output in zip(batch, outputs, strict=True):
                 item.finish(item, output)
 
     def _next(self) -> list[Item]:
         """Wait for items of one key, oldest first; none when the lane is closed or another thread has it."""
+        while True:
+            batch, dropped = self._chosen()
+            _give_up(dropped, _gone())  # without the lock: it may be another lane's room that this makes
+            if batch or not dropped:
+                return batch
+
+    def _chosen(self) -> tuple[list[Item], list[Item]]:
+        """Wait for a batch; or return none, and what was found dropped on the way."""
         with self._condition:
             while not self._closed and threading.current_thread() is self._mine():
-                batch, limit = self._ready()
+                batch, limit = self._waiting.first(self._limit_of)
+                if dropped := self._waiting.dropped():
+                    return [], dropped
                 left_s = batch[0].arrived + self._options.max_wait_s - time.monotonic() if batch else None
                 if batch and (len(batch) >= limit or self._coming <= 0 or left_s is None or left_s <= 0):
-                    self._waiting = deque(item for item in self._waiting if item not in batch)
-                    self._running, self._running_since = batch, time.monotonic()
-                    return batch
+                    self._waiting.take(len(batch))
+                    self._running = batch
+                    self._pace.begin(id(batch[0].predictor), len(batch))
+                    return batch, []
                 self._condition.wait(left_s)
-            return []
+            return [], []
 
     def _mine(self) -> threading.Thread:
         """The thread that has the device; while it is being started, whoever asks."""
         return getattr(self, "_thread", threading.current_thread())
 
-    def _ready(self) -> tuple[list[Item], int]:
-        """What could go now, and how many could at most."""
-        self._waiting = deque(item for item in self._waiting if not item.is_dropped())
-        if not self._waiting:
-            return [], 0
-        first = self._waiting[0]
-        limit = self._forward_of(first.predictor).limit
-        return [item for item in self._waiting if item.key == first.key][:limit], limit
+    def _limit_of(self, item: Item) -> int:
+        return self._forward_of(item.predictor).limit
 
     def _forward_of(self, predictor: Predictor[Any, Any]) -> SafeForward:
         if id(predictor) not in self._forwards:
@@ -165,29 +171,48 @@ class Lane:
         return self._forwards[id(predictor)]
 
     def _answer(self, batch: Sequence[Item]) -> list[Output]:
-        """One output an item. The only place, beside the decoder and the engines, that catches everything."""
-        try:
-            refused = self._prepare(batch)
-            kept = [item for item in batch if id(item) not in refused]
-            outputs = iter(
-                self._forward_of(batch[0].predictor)([i.inputs for i in kept], kept[0].options) if kept else ()
-            )
-            return [refused[id(item)] if id(item) in refused else next(outputs) for item in batch]
-        except DeviceError as error:
+        """One output an item."""
+        outputs = caught(partial(self._outputs, batch))
+        if isinstance(outputs, DeviceError):
             self._wounded_at = time.monotonic()
+        return [outputs] * len(batch) if isinstance(outputs, VisioncliError) else outputs
+
+    def _outputs(self, batch: Sequence[Item]) -> list[Output]:
+        refused = self._prepare(batch)
+        kept = [item for item in batch if id(item) not in refused]
+        answers = iter(self._forwarded(kept) if kept else ())
+        return [refused[id(item)] if id(item) in refused else next(answers) for item in batch]
+
+    def _forwarded(self, batch: Sequence[Item]) -> Sequence[Output]:
+        try:
+            self._look(batch)
+            with between_steps(partial(self._look, batch)):
+                return self._forward_of(batch[0].predictor)([item.inputs for item in batch], batch[0].options)
+        except ClientLeft as error:
             return [error] * len(batch)
-        except Exception as error:  # noqa: BLE001  # a batch's boundary: the next one must be answered
-            return [PredictError("device_failed", f"the model failed: {type(error).__name__}: {error}")] * len(batch)
 
     def _prepare(self, batch: Sequence[Item]) -> dict[int, VisioncliError]:
         """Ask the model for what each item's options need (the vectors of its labels); what that refuses, by item."""
         refused: dict[int, VisioncliError] = {}
         for item in batch:
             try:
-                item.predictor.prepare(item.options)
+                with between_steps(partial(self._look, [item])):
+                    item.predictor.prepare(item.options)
             except VisioncliError as error:
                 refused[id(item)] = error
         return refused
+
+    def _look(self, items: Sequence[Item]) -> None:
+        """A step is over, and another begins. Raises ClientLeft where nobody waits for any of `items`, Stopping."""
+        if threading.current_thread() is not self._thread:
+            raise Stopping("another thread has the device")
+        self._pace.step()
+        if all(item.is_dropped() for item in items):
+            raise _gone()
+
+
+def _gone() -> ClientLeft:
+    return ClientLeft("nobody waits for it any more")
 
 
 def _give_up(items: Sequence[Item], error: VisioncliError) -> None:
