@@ -333,6 +333,7 @@ _visioncli_rows() {
             '--max-wait-ms|files||How long the device waits for pictures being decoded.'
             '--max-queue|files||Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)'
             '--request-timeout|files||For one whole answer.'
+            '--hang-after|files||For one step of a batch; a device that takes longer hangs, and is started again.'
             '--grace|files||For what runs when the server is told to stop.'
             '--jobs-db|files||Asynchronous jobs, SQLite. (default: in the user'\''s state folder)'
             '+ --api-key|files||Ask clients for it; repeatable. VISIONCLI_API_KEY may hold several, with commas.'

@@ -79,6 +79,7 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
         max_wait_s=flags.max_wait_ms / 1000,
         max_queue=flags.max_queue,
         deadline_s=deadline_s or duration_s(flags.request_timeout, "--request-timeout"),
+        hang_after_s=duration_s(flags.hang_after, "--hang-after"),
         grace_s=duration_s(flags.grace, "--grace"),
         idle_unload_s=duration_s(flags.idle_unload, "--idle-unload") if flags.idle_unload else None,
         preload=flags.preload,

@@ -176,6 +176,15 @@ class ServeFlags:
     request_timeout: Annotated[
         str, flag("--request-timeout", panel=_LOAD, metavar="10m", help="For one whole answer.")
     ] = "10m"
+    hang_after: Annotated[
+        str,
+        flag(
+            "--hang-after",
+            panel=_LOAD,
+            metavar="5m",
+            help="For one step of a batch; a device that takes longer hangs, and is started again.",
+        ),
+    ] = "5m"
     grace: Annotated[
         str, flag("--grace", panel=_LOAD, metavar="30s", help="For what runs when the server is told to stop.")
     ] = "30s"

@@ -85,7 +85,7 @@ class ServeSettings:
     max_wait_s: float = 0.005  # for pictures that are being decoded; an idle device starts at once where there are none
     max_queue: int | None = None  # requests at once for each dialect; None: QUEUES
     deadline_s: float = 600.0  # of one request
-    hang_after_s: float = 300.0  # a forward pass that takes longer is given up, and its device thread with it
+    hang_after_s: float = 300.0  # a step of a batch that takes longer is given up, and its device thread with it
     grace_s: float = 30.0  # for what runs when the server ends
     idle_unload_s: float | None = None
     preload: bool | None = None  # None: as the originals do

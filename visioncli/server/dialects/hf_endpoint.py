@@ -15,6 +15,8 @@ Deviations from the original:
 - A dict with an image and no text is no similarity; a short text alone without a mode is an image: the document's rule.
 - `data:` before base64, `{"image": ...}` (the JavaScript client's) and labels as one text with commas are accepted.
 - An image's type may be absent or wrong: its first bytes tell. `hypothesis_template` has `{}` for the label.
+- At most 256 pictures, 4,096 texts or labels and 262,144 scores a request, a template of 500 characters: more is 400.
+  Of a text the first 10,000 characters are looked at (there: all, of which 64 pieces count here as there).
 - Empty texts are refused. The pipeline routes, which a custom handler has not, answer for every model id.
 - 401 for a wrong key; 413 for a body over the limit; 503 with Retry-After for a full queue, a server that stops and
   a time-out. Every other error is 400, as the toolkit around the original has it. Unknown paths: 404 as JSON.

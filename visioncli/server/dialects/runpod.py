@@ -21,6 +21,7 @@ Deviations from the original, and what its documents leave open:
 - The documented rate limits hold per endpoint and route; /runsync is refused with 429, too, when more requests wait
   than --max-queue. /run is not: its jobs wait on disk.
 - /requests, undocumented in shape, lists the newest 100 jobs. A stream is one chunk: the output.
+- More than 4,096 labels fail a job. Of a label the first 10,000 characters are looked at, and of those 64 pieces.
 - A result whose label was given twice names it twice. A job under which the server ended is begun again.
 - A server that starts or stops answers 503.
 
@@ -135,11 +136,12 @@ async def run(desk: _Desk, request: Request) -> Any:
 
 async def runsync(desk: _Desk, request: Request) -> Any:
     wait_s = milliseconds(request, "wait", RUNSYNC_WAIT_S)
+    until_s = min(wait_s or WAIT_S, desk.service.settings.deadline_s)
     keep_s = KEEP_SYNC_S if wait_s is None else KEEP_WAITED_S
     asked = await ask_of(request, desk.service.settings.body_of(NAME))
-    async with desk.service.admitted(NAME):
+    async with desk.service.admitted(NAME, is_timed=False):
         job = await desk.runner.submit(asked.job(f"sync-{uuid4()}-e1", _endpoint_of(request), keep_s))
-        found = await while_connected(request, desk.runner.wait(job.id, wait_s or WAIT_S))
+        found = await while_connected(request, desk.runner.wait(job.id, until_s))
     if found is None:
         raise HTTPException(404, f"job {job.id} was removed before it ended")
     return rendered(found) if found.has_ended else {"id": job.id, "status": STATES[found.status]}

@@ -11,6 +11,7 @@ get the container's older answer, a list without `classification` and `confidenc
 Deviations from the original:
 
 - Wrong requests are 400 with {"error": ...} (there: 500 as HTML); over 6 MB 413; a full queue 503 with Retry-After.
+- At most 256 images and 4,096 classes a request: more is 400. Of a class the first 10,000 characters are looked at.
 - Images may be base64 of any mode, with or without a data URI; a path or `file:` is refused.
 - `application/json` may carry a charset. A class may stand in the list twice.
 - On the SDK's path errors are SageMaker's: ModelError (424, with the container's status and words inside),

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from visioncli.server.limits import MOST_PICTURES, MOST_TEXTS
+
 # Places in `classes`, texts, probabilities; best first. No tuple: FastAPI describes one as OpenAPI 3.0 did.
 Prompts = Annotated[list[list[int] | list[str] | list[float]], Field(min_length=3, max_length=3)]
 
@@ -53,10 +55,15 @@ _PAIR = {"type": "array", "prefixItems": [{"type": "string"}, {}], "minItems": 2
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "images": {"type": "array", "items": {"type": "string", "description": "http(s) URL, base64 or data URI"}},
+        "images": {
+            "type": "array",
+            "maxItems": MOST_PICTURES,
+            "items": {"type": "string", "description": "http(s) URL, base64 or data URI"},
+        },
         "classes": {
             "type": "array",
             "minItems": 1,
+            "maxItems": MOST_TEXTS,
             "items": {"anyOf": [_PAIR, {"type": "string"}]},
             "description": "all pairs of a text and its flag, or all texts",
         },

@@ -14,8 +14,12 @@ What differs from the original, where its document leaves room or it contradicts
 - `results[0]` of sam3 has one entry for each prompt, as the original's; the document's example calls them detections.
 - Outlines run along the edges of pixels. A prompt that repeats is asked once, and its masks overlap their copies.
 - A device that is not there falls back to one that is, with a `warning`; with --strict-device it is a 400.
-- A request's `model_id` is a hub id or a short name, not a path. Where it differs from what is loaded, that is loaded
-  instead.
+- A request's `model_id` is a hub id or a short name, not a path, nor a directory of the server's that is called so.
+  Where it differs from what is loaded, that is loaded instead; a model that does something else is a 400. Why one
+  cannot be loaded is in the server's log: the sentences name its folders.
+- More than 4,096 prompts, or 1,048,576 characters of them, are a 400. Of a prompt sam3 looks at the first 10,000
+  characters, and reads 32 pieces of them (there: fails where there are more); to grounding-dino a longer one is a 400.
+  Of many faults in a request the first ones are told.
 - Jobs are validated when they are submitted; a job's result is the synchronous answer; sam3's `output_format` is `rle`
   in both. Times are in UTC and say so. DELETE of a running job stops it. GET /jobs lists the newest 100. Finished jobs
   are kept for seven days, across restarts; one that runs for an hour fails.
@@ -47,7 +51,8 @@ from visioncli.server.dialects.vision_models.door import (
     service_of,
     translate_errors,
 )
-from visioncli.server.dialects.vision_models.inference import DIALECT, infer
+from visioncli.server.dialects.vision_models.inference import infer
+from visioncli.server.dialects.vision_models.loading import DIALECT
 from visioncli.server.service import Service
 
 VERSION = "0.1.0"  # the original's, which clients see

@@ -20,7 +20,8 @@ from visioncli.errors import RowError
 from visioncli.server.bodies import dump_json, json_response, parse_json
 from visioncli.server.dialects.vision_models import schemas
 from visioncli.server.dialects.vision_models.door import Operation, sentence
-from visioncli.server.dialects.vision_models.inference import DIALECT, INFERENCES, infer
+from visioncli.server.dialects.vision_models.inference import INFERENCES, infer, planned
+from visioncli.server.dialects.vision_models.loading import DIALECT
 from visioncli.server.jobstore import Job
 from visioncli.server.running import Runner
 from visioncli.server.service import Service
@@ -64,7 +65,7 @@ async def submit_job(model_type: str, asked: Annotated[dict[str, Any], BODY], re
     if kind not in INFERENCES:
         raise HTTPException(400, f"Invalid model type: {model_type}")
     try:
-        INFERENCES[kind].check(_parsed(kind, asked))
+        await planned(kind, _parsed(kind, asked))
     except ValidationError as error:
         told = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
         raise RequestValidationError(told) from error
