@@ -339,6 +339,7 @@ complete -c visioncli -n '__visioncli_new value \' serve-compat\' --device-timeo
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --max-batch' -l max-batch -r -F -d 'Pictures in a forward pass. (default: by device)'
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --max-wait-ms' -l max-wait-ms -r -F -d 'How long the device waits for pictures being decoded.'
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --max-queue' -l max-queue -r -F -d 'Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)'
+complete -c visioncli -n '__visioncli_new value \' serve-compat\' --max-jobs' -l max-jobs -r -F -d 'Jobs that may wait for each API, the rest is told to come back.'
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --request-timeout' -l request-timeout -r -F -d 'For one whole answer.'
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --hang-after' -l hang-after -r -F -d 'For one step of a batch; a device that takes longer hangs, and is started again.'
 complete -c visioncli -n '__visioncli_new value \' serve-compat\' --grace' -l grace -r -F -d 'For what runs when the server is told to stop.'

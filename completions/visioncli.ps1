@@ -333,6 +333,7 @@ Register-ArgumentCompleter -Native -CommandName visioncli -ScriptBlock {
             '--max-batch|files||Pictures in a forward pass. (default: by device)'
             '--max-wait-ms|files||How long the device waits for pictures being decoded.'
             '--max-queue|files||Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)'
+            '--max-jobs|files||Jobs that may wait for each API, the rest is told to come back.'
             '--request-timeout|files||For one whole answer.'
             '--hang-after|files||For one step of a batch; a device that takes longer hangs, and is started again.'
             '--grace|files||For what runs when the server is told to stop.'

@@ -26,6 +26,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from visioncli.errors import UsageError
+from visioncli.io.fetch import trust
 from visioncli.server import create_app, greeting
 from visioncli.server.access import observed, write_line
 from visioncli.server.config import Binding
@@ -129,6 +130,7 @@ def serve(bindings: Sequence[Binding], settings: ServeSettings, tls: Tls | None 
     cannot be had, and what loading a model raises.
     """
     context = None if tls is None else tls.context()
+    trust(settings.fetch.ca_cert)  # now: the first URL may come after hours
     with open_doors(bindings) as doors, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_until_signalled(doors, settings, context))
         _end_within(LINGER_S)

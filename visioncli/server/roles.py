@@ -89,7 +89,7 @@ class Roles:
     async def wanted(self, key: Key) -> Shelved:
         """Return the role's model, loaded where it is not. Raises NotLoaded and as `load`, in words for strangers."""
         while (shelved := self._loaded.get(key)) is None:
-            if not self._settings.auto_load:
+            if not self._settings.auto_loads(key[0]):
                 raise NotLoaded(f"the model for {key[1]} is not loaded")
             try:
                 await self.load(key)
