@@ -21,7 +21,7 @@ Deviations from the original:
   sentence.
 - `/health` is 503 with "status": "unhealthy" while nothing can be answered.
 - More than ten requests at once, and a server that is stopping: 503 with Retry-After. With keys configured (`Bearer`
-  or `x-api-key`): 401. A body over the limit: 413. Another method: 405 as JSON.
+  or `x-api-key`): 401. A body over the limit: 413; one that does not come in: 408. Another method: 405 as JSON.
 
 `--fidelity original` changes nothing here.
 """
@@ -46,7 +46,7 @@ from visioncli.server.dialects import hailo_shapes as shapes
 from visioncli.server.dialects.label_lists import best_first, distinct, in_places, softmax
 from visioncli.server.limits import MOST_TEXTS, refuse_many
 from visioncli.server.payloads import Picture, Text
-from visioncli.server.refusals import Busy, ClientLeft, NotJson, NotLoaded, TooLarge, TooLate
+from visioncli.server.refusals import Busy, ClientLeft, NotJson, NotLoaded, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 from visioncli.server.settings import HAILO_MODEL
 from visioncli.tasks.classify import ClassifyOptions
@@ -65,6 +65,7 @@ STATUS: dict[type[Exception], tuple[int, str | None]] = {  # None: the error's o
     DecodeError: NO_IMAGE,
     PredictError: (500, "Failed to encode image"),
     TooLarge: (413, "Request body too large"),
+    TooSlow: (408, "Request timed out"),
     Busy: (503, "Server busy"),
     TooLate: (503, "Request timed out"),
     NotLoaded: (503, "Model not loaded"),

@@ -38,7 +38,7 @@ class Embedding(BaseModel):
     model: str
 
 
-FAULTS = {status: {"model": Fault} for status in (400, 401, 404, 405, 413, 500, 503)}
+FAULTS = {status: {"model": Fault} for status in (400, 401, 404, 405, 408, 413, 500, 503)}
 HEALTH: dict[int | str, dict[str, Any]] = {200: {"model": Health}, 503: {"model": Health}, 405: {"model": Fault}}
 
 _IMAGE = {"type": "string", "description": "base64, with or without data:image/…;base64, before it"}

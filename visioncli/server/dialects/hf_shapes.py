@@ -29,7 +29,9 @@ class Similarity(BaseModel):
     text_count: int
 
 
-_FAULTS: dict[int | str, dict[str, Any]] = {status: {"model": Fault} for status in (400, 401, 404, 405, 413, 500, 503)}
+_FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Fault} for status in (400, 401, 404, 405, 408, 413, 500, 503)
+}
 _BINARY = {"type": "string", "format": "binary"}
 _PARAMETERS = {
     "type": "object",

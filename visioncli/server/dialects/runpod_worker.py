@@ -24,6 +24,7 @@ from visioncli.tasks.embed import EmbedOptions
 NAME = "runpod"
 LABELS = "cat,dog,car,plane,person"  # runpod-siglip.md, Supported Input Parameters
 IMAGE_KEYS = ("image_url", "image_base64", "image_data")  # the first one that is given counts
+KEYS = ("task", *IMAGE_KEYS, "labels")  # what of an input is read
 SLACK_S = 60.0  # a job's time is the runner's to end: it says so in its own words
 
 

@@ -80,7 +80,7 @@ INVOCATIONS: dict[str, Any] = {
         403: _DENIED,
         404: {"model": Nothing},
         405: {"model": Nothing},
-        **{status: {"model": Fault} for status in (400, 413, 500, 503)},
+        **{status: {"model": Fault} for status in (400, 408, 413, 500, 503)},
     },
     "openapi_extra": {"requestBody": _BODY},
 }
@@ -91,6 +91,7 @@ ENDPOINT: dict[str, Any] = {
         403: _DENIED,
         404: {"model": Nothing},
         405: {"model": Nothing},
+        408: {"model": SdkFault},
         413: {"model": SdkFault},
         424: {"model": ModelFault, "description": "ModelError"},
         503: {"model": SdkFault, "description": "ServiceUnavailable"},

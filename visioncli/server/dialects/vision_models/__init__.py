@@ -21,10 +21,12 @@ What differs from the original, where its document leaves room or it contradicts
   characters, and reads 32 pieces of them (there: fails where there are more); to grounding-dino a longer one is a 400.
   Of many faults in a request the first ones are told.
 - Jobs are validated when they are submitted; a job's result is the synchronous answer; sam3's `output_format` is `rle`
-  in both. Times are in UTC and say so. DELETE of a running job stops it. GET /jobs lists the newest 100. Finished jobs
-  are kept for seven days, across restarts; one that runs for an hour fails.
-- Not in the document: 401, 413 and 503 (with Retry-After), a most of 256 images a request, a cap on dense masks, an
-  unhealthy /health (503).
+  in both. Times are in UTC and say so. DELETE of a running job stops it. GET /jobs lists the newest 100, with `null`
+  for a result of more than 256 KiB: the job itself has it. When --max-jobs wait, or jobs hold more than 4 GiB of
+  requests, a further one is a 503. Finished jobs are kept for seven days, across restarts; one that runs for an hour
+  fails.
+- Not in the document: 401, 408 (a body that does not come in), 413 and 503 (with Retry-After), a most of 256 images a
+  request, a cap on dense masks, an unhealthy /health (503).
 
 `--fidelity original`: plain lists of coordinates as boxes, with the model's words as `labels`; `masks_rle` alone; 422.
 
@@ -34,7 +36,6 @@ Knows nothing of pixels or tensors: parses, asks the service, renders, refuses.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
 
-from visioncli.server.bodies import dump_json, json_response, while_connected
+from visioncli.server.bodies import dump_long_json, json_response, while_connected
 from visioncli.server.dialects.vision_models import jobs, models, schemas
 from visioncli.server.dialects.vision_models.door import (
     Door,
@@ -56,7 +57,7 @@ from visioncli.server.dialects.vision_models.loading import DIALECT
 from visioncli.server.service import Service
 
 VERSION = "0.1.0"  # the original's, which clients see
-ANSWERS = (400, 404, 413, 500, 503)
+ANSWERS = (400, 404, 408, 413, 500, 503)
 
 
 class App(FastAPI):
@@ -141,7 +142,7 @@ async def _inferred(model_type: str, asked: BaseModel, request: Request) -> Resp
 
 async def _dumped(service: Service, model_type: str, asked: BaseModel) -> bytes:
     """Masks and features are long: written in a thread."""
-    return await asyncio.to_thread(dump_json, await infer(service, model_type, asked))
+    return await dump_long_json(await infer(service, model_type, asked))
 
 
 OPERATIONS = (

@@ -28,7 +28,7 @@ from visioncli.server.bodies import json_response, parse_json, read_body
 from visioncli.server.dialects.vision_models.loading import DIALECT, UnknownModel
 from visioncli.server.dialects.vision_models.schemas import Problem
 from visioncli.server.limits import SHOWN
-from visioncli.server.refusals import Busy, ClientLeft, NotJson, TooLarge, TooLate
+from visioncli.server.refusals import Busy, ClientLeft, NotJson, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 
 STATUS: dict[type[Exception], int] = {  # the nearest ancestor counts; what is not here is 500, "inference failed"
@@ -37,6 +37,7 @@ STATUS: dict[type[Exception], int] = {  # the nearest ancestor counts; what is n
     UnknownModel: 404,
     NotJson: 400,
     TooLarge: 413,
+    TooSlow: 408,
     ClientLeft: 499,  # nobody sees it but the access log
     Busy: 503,
     TooLate: 503,
@@ -49,6 +50,7 @@ WORDS = {
     400: "The request, or one of its images, cannot be used",
     401: "A key is configured, and the request has none that is right",
     404: "There is no such job or model",
+    408: "The body does not come in",
     413: "The body is too large",
     500: "The model could not answer",
     503: "The queue is full, the server ends, or the request's time is over",
@@ -70,6 +72,8 @@ class _Request(Request):
             return await parse_json(self._read)
         except NotJson as error:
             raise JSONDecodeError(str(error.__cause__), "", 0) from error  # what FastAPI knows as a bad request
+        except TooLarge as error:
+            raise HTTPException(STATUS[TooLarge], str(error)) from error  # all else FastAPI would call a 400
 
 
 class Door(APIRoute):

@@ -64,8 +64,8 @@ async def unload_all(request: Request) -> Response:
 OPERATIONS = (
     Operation("GET", "/health", health, schemas.Health, extra={503: {"model": schemas.Health}}),
     Operation("GET", "/models/status", models_status, schemas.ModelStandings),
-    Operation("POST", "/models/load", load_model, schemas.Loaded, (400, 404, 413, 500, 503)),
-    Operation("POST", "/models/unload", unload_model, schemas.Message, (400, 413)),
+    Operation("POST", "/models/load", load_model, schemas.Loaded, (400, 404, 408, 413, 500, 503)),
+    Operation("POST", "/models/unload", unload_model, schemas.Message, (400, 408, 413)),
     Operation("POST", "/models/unload-all", unload_all, schemas.Message),
 )
 
