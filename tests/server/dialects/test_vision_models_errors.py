@@ -79,7 +79,10 @@ HOSTILE = [  # what there is too much of, or wrong in a hundred thousand places 
     ({"images": BAD}, "images.0.str: Input should be a valid string; images.0.ImageInput: "),
     ({"images": ["x"] * 257}, "images: List should have at most 256 items"),
     ({"prompts": BAD}, "prompts.list[str].0: Input should be a valid string; prompts.list[list[str]].0: "),
-    ({"prompts": [BAD, BAD]}, "prompts.list[str].0: Input should be a valid string; prompts.list[list[str]].0.0: "),
+    (
+        {"prompts": [BAD[:50_000]] * 2},
+        "prompts.list[str].0: Input should be a valid string; prompts.list[list[str]].0.0: ",
+    ),
     ({"prompts": ["x"] * 4097}, "prompts.list[str]: List should have at most 4096 items"),
     ({"images": ["x"] * 2, "prompts": [["x"] * 4096, ["x"]]}, "4097 prompts in all lists together are more than"),
     ({"images": ["x"] * 65, "prompts": ["x"] * 4096}, "266240 prompts of all images together are more than"),
