@@ -181,6 +181,7 @@ def test_the_originals_time_out_is_the_last_to_be_asked(
         ),
         (("--api", "runpod", "--grace", "soon"), "--grace: 'soon' is no duration"),
         (("--api", "runpod", "--request-timeout", "0"), "--request-timeout: 0 s leaves no time for an answer"),
+        (("--api", "runpod", "--hang-after", "0s"), "--hang-after: 0 s leaves no time for an answer"),
         (("--api", "runpod", "--api-key", "schlüssel"), "--api-key: a key is visible ASCII characters, "),
         (("--api", "runpod", "--allow-host", "10.0.0.0/8"), "--allow-host: '10.0.0.0/8' is no HOST or HOST:PORT, "),
         (("--api", "hf-endpoint", "--ca-cert", "/nowhere"), "--ca-cert /nowhere cannot be read: "),
