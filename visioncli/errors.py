@@ -12,6 +12,7 @@
     │   ├── HubUnreachableError
     │   └── OutOfTimeError  --max-runtime is over; the run is resumable
     ├── InterruptedRunError Ctrl-C or SIGTERM; the run is resumable
+    ├── ReaderLeftError     nobody reads our standard output any more: an end, and no fault
     └── RowError            one input has no answer; becomes a row, with a code of CODES
         ├── SourceError     the manifest names nothing that could be read
         ├── FetchError      its bytes did not come
@@ -74,6 +75,10 @@ class InterruptedRunError(VisioncliError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+class ReaderLeftError(VisioncliError):
+    pass
 
 
 class RowError(VisioncliError):

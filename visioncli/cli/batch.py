@@ -70,7 +70,12 @@ def embed(
     ] = None,
     text_col: Annotated[
         str | None,
-        flag("--text-col", panel=TASK_PANEL, help="The manifest's column of texts: beside its images, or alone."),
+        flag(
+            "--text-col",
+            panel=TASK_PANEL,
+            metavar="COLUMN",
+            help="The manifest's column of texts: beside its images, or alone.",
+        ),
     ] = None,
     features: Annotated[
         str,

@@ -25,15 +25,11 @@ Done = TypeVar("Done")
 _LINE_EVERY_S = {Show.plain: 5.0, Show.json: 1.0}
 
 
-def run(job: Job, show: Show, quiet: bool) -> Summary | None:
-    """Do the job; None when standard output was closed by its reader."""
+def run(job: Job, show: Show, quiet: bool) -> Summary:
+    """Do the job. Raises what `steps` raises."""
     stop = Stop()
     with _signals(stop), meter(show, quiet) as report:
-        try:
-            return drained(steps(job, stop), report)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
-            return None
+        return drained(steps(job, stop), report)
 
 
 def drained(work: Generator[Step, None, Done], report: Callable[[Step], None]) -> Done:

@@ -45,7 +45,10 @@ def depth(
         ),
     ] = None,
     focal_col: Annotated[
-        str | None, flag("--focal-col", panel=TASK_PANEL, help="The manifest's column of focal lengths in pixels.")
+        str | None,
+        flag(
+            "--focal-col", panel=TASK_PANEL, metavar="COLUMN", help="The manifest's column of focal lengths in pixels."
+        ),
     ] = None,
     *,
     flags: SharedFlags,

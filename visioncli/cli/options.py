@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from visioncli.errors import UsageError
 
@@ -59,15 +58,6 @@ def _refuse_other_bytes(param: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
-class Command(TyperCommand):
-    """A command whose repeatable flags take a value from the environment as it stands, and several a line each."""
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        for parameter in self.params:
-            parameter.envvar_list_splitter = "\n"  # type: ignore[misc]  # typer's own is any space, as in "red shoe"
-
-
 TASK_PANEL = "Task"
 _OUT, _MODEL, _INPUT, _FETCH, _RUN, _SAY = "Output", "Model", "Input", "Fetch and decode", "Run", "What is said"
 
@@ -108,9 +98,9 @@ class SharedFlags:
             help="Hub id, local directory, alias (see `visioncli models list`), or demo.",
         ),
     ] = None
-    revision: Annotated[str | None, flag("--revision", panel=_MODEL, help="Branch, tag or commit of the hub id.")] = (
-        None
-    )
+    revision: Annotated[
+        str | None, flag("--revision", panel=_MODEL, metavar="REVISION", help="Branch, tag or commit of the hub id.")
+    ] = None
     device: Annotated[
         str, flag("--device", panel=_MODEL, metavar="auto|cpu|cuda[:n]|mps|hailo[:n]", help="Where the model runs.")
     ] = "auto"
@@ -125,15 +115,24 @@ class SharedFlags:
         flag(
             "--image-col",
             panel=_INPUT,
+            metavar="COLUMN",
             help="The manifest's column of paths or URLs. (default: a usual name, announced)",
         ),
     ] = None
     id_col: Annotated[
-        str | None, flag("--id-col", panel=_INPUT, help="The manifest's column of ids. (default: id, else derived)")
+        str | None,
+        flag(
+            "--id-col", panel=_INPUT, metavar="COLUMN", help="The manifest's column of ids. (default: id, else derived)"
+        ),
     ] = None
     version_col: Annotated[
         str | None,
-        flag("--version-col", panel=_INPUT, help="A column that changes when the picture does (for --update)."),
+        flag(
+            "--version-col",
+            panel=_INPUT,
+            metavar="COLUMN",
+            help="A column that changes when the picture does (for --update).",
+        ),
     ] = None
     null: Annotated[bool, flag("--null", "-0", panel=_INPUT, help="Names on standard input end with NUL.")] = False
     limit: Annotated[int | None, flag("--limit", panel=_INPUT, min=1, help="Take the first N rows.")] = None

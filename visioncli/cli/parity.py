@@ -53,9 +53,9 @@ class ParityFlags:
     model: Annotated[
         str | None, flag("--model", "-m", panel=_MODEL, metavar="ID|DIR|ALIAS|demo", help="A model that embeds.")
     ] = None
-    revision: Annotated[str | None, flag("--revision", panel=_MODEL, help="Branch, tag or commit of the hub id.")] = (
-        None
-    )
+    revision: Annotated[
+        str | None, flag("--revision", panel=_MODEL, metavar="REVISION", help="Branch, tag or commit of the hub id.")
+    ] = None
     batch_size: Annotated[
         str, flag("--batch-size", panel=_MODEL, metavar="auto|N", help="Pictures per forward pass.")
     ] = "auto"

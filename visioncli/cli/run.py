@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUT...", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."
+        metavar="INPUT", help="Images, folders, globs, URLs, .tar, manifests (.csv .tsv .jsonl .parquet .txt), or -."
     ),
 ]
 
@@ -111,8 +111,6 @@ def finish(ctx: typer.Context, job: Job, flags: SharedFlags, stray: Callable[[st
         console.dry_run(job)
         return
     summary = console.run(job, flags.progress, flags.quiet)
-    if summary is None:  # nobody reads our standard output any more
-        return
     console.show(summary, flags.quiet)
     if flags.summary:
         console.write_summary(summary.to_json(), flags.summary)

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
+from visioncli.errors import UsageError
 from visioncli.samples import display
 
 NO_COLUMNS = pa.schema([])
@@ -81,9 +82,17 @@ def stamp(path: bytes) -> tuple[str, int, int]:
 
 def absolute(path: bytes, folder: bytes | None = None) -> bytes:
     """Return `path` from `folder` (default: the working folder), without `.` and, where it is the same file, `..`."""
-    joined = os.path.join(os.getcwdb() if folder is None else folder, path)
+    joined = path if os.path.isabs(path) else os.path.join(here() if folder is None else folder, path)
     plain = os.path.normpath(joined)
     return plain if b".." not in joined.split(b"/") or _same_file(plain, joined) else joined
+
+
+def here() -> bytes:
+    """Return the working folder. Raises UsageError where somebody has removed it."""
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:
+        raise UsageError("the working folder is gone; change to one that is there") from None
 
 
 def _same_file(one: bytes, other: bytes) -> bool:

@@ -15,7 +15,7 @@ from itertools import chain, groupby
 from typing import BinaryIO, cast
 
 from visioncli.errors import UsageError
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp, stretches
+from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, here, resolve, stamp, stretches
 from visioncli.io.sheets import opened
 from visioncli.io.tars import members
 from visioncli.io.walk import Skipped, glob, is_glob, split_glob, walk
@@ -196,7 +196,7 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
     def read(rows: int, notes: list[str]) -> Iterator[Rows]:
         if not waiting:
             raise UsageError("standard input can be read only once")
-        folder = os.getcwdb()
+        folder = here()
         return chain.from_iterable(stretches(_placed(names, folder), rows) for names in waiting.pop())
 
     return Source(read)

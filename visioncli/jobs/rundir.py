@@ -25,6 +25,7 @@ from visioncli.io.durable import sync_folder
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
 _SCRATCH = (".*.tmp", ".previous.*")
+_TRIES = 100  # to lock a directory that others remove and make again meanwhile
 
 
 class RunDirectory:
@@ -40,22 +41,33 @@ class RunDirectory:
         shutil.rmtree(self._removed, ignore_errors=True)
 
     def _locked(self) -> int:
-        while True:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(self._run_json, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:
-                continue  # removed between the two lines by the run that had it
-            except OSError as error:
-                raise OutputError(f"{self.path} cannot be made: {error.strerror}") from error
+        for _ in range(_TRIES):
+            if (descriptor := self._opened()) is None:
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
-                raise LockHeldError(f"another run is working on {self.path}") from None
+                break
             if _is_at(descriptor, self._run_json):
                 return descriptor
             os.close(descriptor)  # the run that had the lock moved or removed the file meanwhile
+        raise LockHeldError(f"another run is working on {self.path}")
+
+    def _opened(self) -> int | None:
+        """Return the lock's file; None where the run that had it removed its directory just now."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not self.path.exists():
+                return None
+            raise OutputError(f"{self.path} cannot be made: {error.strerror}") from error
+        try:
+            return os.open(self._run_json, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputError(f"{self._run_json} cannot be opened: {error.strerror}") from error
 
     def close(self) -> None:
         """Give the lock back; a directory in which nothing was begun goes."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +14,7 @@ from visioncli import models
 from visioncli.errors import UsageError
 from visioncli.io.json_lines import json_lines
 from visioncli.io.listing import refs
+from visioncli.io.standard import put
 from visioncli.jobs.checks import locate, refuse_unusable
 from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import answer_key
@@ -34,8 +34,8 @@ from visioncli.tasks import TASKS, Task
 _BATCH_ROWS = 1024
 
 
-def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
-    """Do a job whose output is standard output. Raises what `steps` raises; BrokenPipeError when nobody reads on."""
+def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
+    """Do a job whose output is standard output. Raises what `steps` raises; ReaderLeftError when nobody reads on."""
     _refuse_resuming(job)
     refuse_unusable(job)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
@@ -53,14 +53,11 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
-    out = out or sys.stdout.buffer
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
     with deadline(job.policy.max_runtime_s, stop), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
-            for line in json_lines(table):
-                out.write(line.encode() + b"\n")
-            out.flush()
+            put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
