@@ -1,7 +1,9 @@
 """Two hundred connections for a minute, one request in twenty hostile: what breaks, what health and memory say.
 
 The bundled SigLIP behind hf-endpoint. Hostile requests are truncated, nested too deep, of wrong types, bombs, HTML
-called an image, bodies over the cap, and clients that leave in the middle of a body or before their answer.
+called an image, bodies over the cap, and clients that leave in the middle of a body or before their answer; and of each
+of these HEAVY in all: bodies of twenty million empty lists, endless headers, large bodies that stop a byte before their
+end.
 Printed: answers by status, the slowest `/health` (asked by a process of its own: the two hundred clients' loop would
 measure itself), and the server's resident memory before and after.
 
@@ -20,6 +22,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
+from contextlib import suppress
 from http.client import HTTPConnection
 from multiprocessing import Process, Queue
 from pathlib import Path
@@ -29,6 +32,8 @@ import aiohttp
 from tests.benchmarks.serve import draw, serving
 
 MODE = {"mode": "image_embedding"}
+HEAVY = 20  # times each: their senders alone would take the machine
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
 def bomb() -> bytes:
@@ -70,6 +75,7 @@ class Soak:
         self.address, self.share = address, share
         self.good, self.hostile = [asked(data) for data in good], hostile_bodies(good[0])
         self.statuses: Counter[str] = Counter()
+        self.heavy = [each for each in (self.many_values, self.endless_head, self.stall) for _ in range(HEAVY)]
 
     async def client(self, until: float, rng: random.Random) -> None:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
@@ -91,6 +97,8 @@ class Soak:
                 await asyncio.sleep(float(answer.headers["Retry-After"]))
 
     async def hurt(self, session: aiohttp.ClientSession, rng: random.Random) -> None:
+        if self.share and self.heavy and rng.random() < 0.2:
+            return await self.heavy.pop(rng.randrange(len(self.heavy)))(session)
         how = rng.randrange(len(self.hostile) + 2)
         if how < len(self.hostile):
             return await self.ask(session, self.hostile[how], "hostile")
@@ -99,13 +107,42 @@ class Soak:
         return await self.leave_in_the_middle()
 
     async def leave_in_the_middle(self) -> None:
-        host, port = self.address.removeprefix("http://").split(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{")
+        _, writer = await self.connect()
+        writer.write(HEAD + b"Content-Length: 9999\r\n\r\n{")
         await writer.drain()
         await asyncio.sleep(0.02)
         writer.close()
         self.statuses["hostile left"] += 1
+
+    async def many_values(self, session: aiohttp.ClientSession) -> None:
+        await self.ask(session, b'{"inputs": [' + b"[]," * 20_000_000 + b"[]]}", "many values")
+
+    async def endless_head(self, session: aiohttp.ClientSession) -> None:
+        reader, writer = await self.connect()
+        writer.write(HEAD + b"X-A: ")
+        with suppress(ConnectionError):
+            for _ in range(100):
+                writer.write(b"a" * 2**20)
+                await writer.drain()
+        await self.count_answer("endless head", reader, writer)
+
+    async def stall(self, session: aiohttp.ClientSession) -> None:
+        reader, writer = await self.connect()
+        writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % (16 * 2**20 + 1) + b" " * 16 * 2**20)
+        with suppress(ConnectionError):
+            await writer.drain()
+        await self.count_answer("stalled", reader, writer)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.address.removeprefix("http://").split(":")
+        return await asyncio.open_connection(host, int(port))
+
+    async def count_answer(self, kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = b""
+        with suppress(ConnectionError):
+            said = await reader.readline()
+        self.statuses[f"{kind} {said.split()[1].decode() if said else 'closed'}"] += 1
+        writer.close()
 
     async def run(self, seconds: float, connections: int) -> None:
         until = time.monotonic() + seconds

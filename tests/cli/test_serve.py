@@ -68,7 +68,8 @@ def test_without_further_flags_everything_is_as_the_originals() -> None:
         ("--preload", {"preload": True}),
         ("--no-preload --no-auto-load", {"preload": False, "auto_load": False}),
         ("--idle-unload 30m", {"idle_unload_s": 1800}),
-        ("--max-batch 4 --max-wait-ms 2.5 --max-queue 7", {"max_batch": 4, "max_wait_s": 0.0025, "max_queue": 7}),
+        ("--max-batch 4 --max-wait-ms 2.5", {"max_batch": 4, "max_wait_s": 0.0025}),
+        ("--max-queue 7 --max-jobs 50", {"max_queue": 7, "max_jobs": 50}),
         ("--request-timeout 2m --grace 5", {"deadline_s": 120, "grace_s": 5}),
         ("--jobs-db jobs.db", {"jobs_db": Path("jobs.db")}),
         ("--api-key a --api-key b,c", {"api_keys": ("a", "b,c")}),
@@ -78,13 +79,40 @@ def test_without_further_flags_everything_is_as_the_originals() -> None:
         ("--max-bytes 1M", {"fetch": replace(DEFAULT.fetch, max_bytes=10**6)}),
         ("--ca-cert x.pem", {"fetch": replace(DEFAULT.fetch, ca_cert="x.pem")}),
         (
-            "--allow-host 127.0.0.1:8100 --allow-host files",
+            "--allow-host 127.0.0.1:8100 --allow-host Files",
             {"fetch": replace(DEFAULT.fetch, allow_hosts=("127.0.0.1:8100", "files"))},
         ),
     ],
 )
 def test_each_flag_is_a_setting(arguments: str, expected: dict[str, Any]) -> None:
     assert planned("--api", "hailo-clip", *arguments.split())[1] == replace(DEFAULT, **expected)
+
+
+NO_KEY = r"^--api-key, VISIONCLI_API_KEY: there is no key in it; without one, leave it away$"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "file"),
+    [
+        (("--api-key", ""), {}, ""),
+        (("--api-key", " ", "--api-key", ""), {}, ""),
+        ((), {"VISIONCLI_API_KEY": ""}, ""),
+        ((), {"VISIONCLI_API_KEY": " , "}, ""),
+        ((), {}, "api-key:"),
+        ((), {}, "api-key: []"),
+        ((), {}, 'api-key: ""'),
+    ],
+)
+def test_a_key_that_was_meant_and_is_empty_opens_no_door(
+    tmp_path: Path, arguments: tuple[str, ...], environ: dict[str, str], file: str
+) -> None:
+    (tmp_path / "serve.yaml").write_text(f"api: runpod\n{file}\n")
+    with pytest.raises(UsageError, match=NO_KEY):
+        planned("--config", f"{tmp_path}/serve.yaml", *arguments, **environ)
+
+
+def test_a_key_that_is_given_goes_before_an_empty_variable() -> None:
+    assert planned("--api", "runpod", "--api-key", "a", VISIONCLI_API_KEY="")[1].api_keys == ("a",)
 
 
 def test_pictures_larger_than_a_body_may_be_get_a_larger_body() -> None:
@@ -152,6 +180,11 @@ def test_the_originals_time_out_is_the_last_to_be_asked(
             "--device-timeout-ms needs --device hailo with --hef FILE.hef",
         ),
         (("--api", "runpod", "--grace", "soon"), "--grace: 'soon' is no duration"),
+        (("--api", "runpod", "--request-timeout", "0"), "--request-timeout: 0 s leaves no time for an answer"),
+        (("--api", "runpod", "--hang-after", "0s"), "--hang-after: 0 s leaves no time for an answer"),
+        (("--api", "runpod", "--api-key", "schlüssel"), "--api-key: a key is visible ASCII characters, "),
+        (("--api", "runpod", "--allow-host", "10.0.0.0/8"), "--allow-host: '10.0.0.0/8' is no HOST or HOST:PORT, "),
+        (("--api", "hf-endpoint", "--ca-cert", "/nowhere"), "--ca-cert /nowhere cannot be read: "),
         (("--api", "runpod", "--certfile", "/nowhere"), "--certfile, --keyfile: /nowhere cannot be read: "),
     ],
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import grounding_dino_checkpoints
 import numpy as np
 import pytest
@@ -91,6 +93,12 @@ def test_the_longest_prompt_that_fits_is_read_and_one_more_is_refused(directory,
 def test_a_prompt_without_a_known_word_is_refused(phrases, prompt):
     with pytest.raises(UsageError, match="no word in the prompt"):
         phrases.texts(("cat", prompt))
+
+
+def test_a_prompt_too_long_to_be_one_is_refused_before_it_is_cut_into_pieces(directory):
+    phrases = replace(phrases_from(Checkpoint("bert", directory, ""), 40, 16), pieces=None)
+    with pytest.raises(UsageError, match=r"^the prompt 'a{40}…' has 10001 characters, more than the 10000 that are"):
+        phrases.texts(("a" * 10_001,))
 
 
 @pytest.mark.parametrize("prompt", ["cafe?", "Café", "CAFE\u0301", ".cafe."])

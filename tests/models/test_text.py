@@ -4,7 +4,7 @@ import pytest
 from checkpoints import TEXTS
 
 from visioncli.errors import ModelError
-from visioncli.models.text import canonical, text_recipe
+from visioncli.models.text import LONGEST, TextRecipe, canonical, text_recipe
 
 LOWER = tuple(text.lower() for text in TEXTS)  # GemmaTokenizer does not; SigLIP 2 was trained so
 
@@ -95,3 +95,16 @@ def test_a_damaged_tokenizer_is_a_model_error(tmp_path, name):
     (tmp_path / name).write_bytes(b"{]")
     with pytest.raises(ModelError, match=name):
         text_recipe(checkpoints.of(tmp_path), 64)
+
+
+def test_no_more_of_a_text_is_looked_at_than_any_model_reads():
+    """Ten million characters would take half a minute and gigabytes."""
+    seen = []
+
+    def clean(text):
+        seen.append(len(text))
+        return text
+
+    recipe = TextRecipe(clean, lambda text: [7] * len(text), (1,), 2, 0, 5)
+    assert recipe.ids("a" * 1_000_000).tolist() == [1, 7, 7, 7, 2]
+    assert seen == [LONGEST]

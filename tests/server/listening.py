@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from visioncli.server.config import Binding
 from visioncli.server.listen import Tls, listen, open_doors
 from visioncli.server.settings import ServeSettings
+from visioncli.server.wire import Wire
 
 PATIENCE_S = 300.0  # on a machine with other work
 
@@ -48,7 +49,7 @@ def listening(bindings: Sequence[Binding], settings: ServeSettings, tls: Tls | N
 def on_a_port(app: ASGIApp) -> Iterator[str]:
     """Yield the address of an app."""
     with open_doors([Binding(("hailo-clip",), 0)]) as (door,):
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, http=Wire, log_config=None, lifespan="off", access_log=False))
 
         async def serve(stop: asyncio.Event) -> None:
             serving = asyncio.create_task(server.serve([door.socket]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ import yaml
 
 from visioncli.errors import UsageError
 from visioncli.server import DIALECTS, NATIVE_PORTS
-from visioncli.server.config import Binding, Told, bindings, deadline_s, models, move_hub_cache, read_config
+from visioncli.server.config import (
+    Binding,
+    Told,
+    allowed_hosts,
+    bindings,
+    deadline_s,
+    models,
+    move_hub_cache,
+    read_config,
+)
 from visioncli.server.settings import ROLES, HailoOptions
 
 KNOWN = ("api", "api_key", "host", "max_queue", "max_wait_ms", "preload")
@@ -42,6 +52,7 @@ def told(tmp_path: Path, text: str) -> Told:
         ("max_wait_ms: 2.5\npreload: false", {"max_wait_ms": 2.5, "preload": False}),
         ("api: hailo-clip:5000", {"api": ["hailo-clip:5000"]}),
         ("api: [hailo-clip, runpod]\nhost:", {"api": ["hailo-clip", "runpod"]}),
+        ("api: all\napi-key:", {"api": ["all"], "api_key": []}),
         ('{"api": ["all"], "max-queue": 3}', {"api": ["all"], "max_queue": 3}),
     ],
 )
@@ -151,9 +162,17 @@ def test_what_a_hailo_file_cannot_mean_is_one_sentence(tmp_path: Path, text: str
         told(tmp_path, text)
 
 
-def test_a_hailo_files_words_for_numbers_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--config .*serve\.yaml: server\.port: invalid literal"):
-        told(tmp_path, "server: {port: http}")
+@pytest.mark.parametrize(
+    ("port", "words"),
+    [
+        ("http", "server.port: invalid literal"),
+        ("99999", "server.port: 99999 is no port; write 0 to 65535$"),
+        ("-1", "server.port: -1 is no port; write 0 to 65535$"),
+    ],
+)
+def test_a_hailo_files_port_that_is_none_is_one_sentence(tmp_path: Path, port: str, words: str) -> None:
+    with pytest.raises(UsageError, match=rf"--config .*serve\.yaml: {words}"):
+        told(tmp_path, f"server: {{port: {port}}}")
 
 
 # APIs and ports
@@ -209,6 +228,47 @@ def test_the_originals_variables_and_the_file_stand_behind_the_flag(
 def test_what_is_no_api_or_port_is_one_sentence(apis: list[str], environ: dict[str, str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         bindings(apis, None, "h", Told(), environ)
+
+
+# Hosts that fetches may ask
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("10.0.0.5:9000", "10.0.0.5:9000"),
+        ("Localhost:1", "localhost:1"),
+        ("FILES.Corp.", "files.corp."),
+        ("[::1]", "::1"),
+        ("::1", "::1"),
+        ("[::1]:1", "::1:1"),
+        ("[0:0:0:0:0:0:0:1]:80", "::1:80"),
+        ("bücher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_an_allowed_host_is_written_as_a_url_writes_it(given: str, meant: str) -> None:
+    assert allowed_hosts([given, "files"]) == (meant, "files")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://files",
+        "10.0.0.0/8",
+        "files/a",
+        "*.corp",
+        "files:",
+        "files:http",
+        "files:99999",
+        "u@files",
+        "[::1",
+        "a b",
+        "",
+    ],
+)
+def test_what_is_no_host_is_one_sentence(given: str) -> None:
+    with pytest.raises(UsageError, match=f"^--allow-host: {re.escape(repr(given))} is no HOST or HOST:PORT, "):
+        allowed_hosts([given])
 
 
 # The originals' variables

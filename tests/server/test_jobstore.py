@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from tests.server.looping import Clock, in_loop
 from visioncli.errors import LockHeldError, OutputError
+from visioncli.server.job import Line
 from visioncli.server.jobfile import default_path
 from visioncli.server.jobstore import RESTARTS, Job, JobStore
 
@@ -199,6 +201,103 @@ async def test_an_event_loop_does_not_wait_for_the_disk(tmp_path: Path) -> None:
         assert (await store.counts(API))["queued"] == 10
 
 
+# Long results, long lines
+
+
+async def finished(store: JobStore, name: str, result: bytes) -> None:
+    await filled(store, name)
+    taken = await store.take(API)
+    assert taken is not None and await store.finish(taken, result)
+
+
+@in_loop
+async def test_a_long_result_is_read_for_itself(tmp_path: Path) -> None:
+    long = os.urandom(2_500_000)
+    async with opened(tmp_path) as store:
+        await finished(store, "short", b"[1]")
+        await finished(store, "long", long)
+        found = await store.get(API, "long")
+        assert found is not None and (found.status, found.result, found.result_bytes) == ("completed", None, len(long))
+        listed = await store.newest(API)
+        assert [(one.id, one.result) for one in listed] == [("long", None), ("short", b"[1]")]
+        assert [len(piece) async for piece in store.pieces(found)] == [2**20, 2**20, 2_500_000 - 2**21]
+        assert [(await store.whole(one)).result for one in listed] == [long, b"[1]"]
+
+
+@in_loop
+async def test_a_result_whose_job_is_removed_meanwhile_is_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await finished(store, "a", bytes(2**21))
+        found = await store.get(API, "a")
+        assert found is not None and await store.delete(API, "a")
+        with pytest.raises(OutputError, match="the job was removed"):
+            await store.whole(found)
+
+
+@in_loop
+async def test_who_writes_keeps_nobody_from_asking(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await filled(store, "a")
+        other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(filled(store, "b"))
+        await asyncio.sleep(0.05)
+        assert await store.counts(API) == {"queued": 1, "retried": 0}
+        assert await states(store, ["a"]) == {"a": "queued"} and len(await store.newest(API)) == 1
+        assert not writing.done()
+        other.execute("ROLLBACK")
+        other.close()
+        await writing
+
+
+@in_loop
+async def test_who_reads_a_long_result_keeps_nobody_from_asking(tmp_path: Path) -> None:
+    gate = threading.Event()
+    async with opened(tmp_path) as store:
+        await filled(store, "a")
+        reading = store._long_reader.run(lambda database: [gate.wait(20)])
+        assert await store.counts(API) == {"queued": 1, "retried": 0}
+        assert await states(store, ["a"]) == {"a": "queued"}
+        assert not reading.done()
+        gate.set()
+
+
+@pytest.mark.parametrize("line", [Line(jobs=2), Line(held_bytes=25)])
+@in_loop
+async def test_no_more_jobs_wait_than_there_is_room_for(tmp_path: Path, line: Line) -> None:
+    async with opened(tmp_path) as store:
+        ends = [await store.submit(job(name, payload=b"0123456789"), line) for name in "abc"]
+        assert [end and end.id for end in ends] == ["a", "b", None]
+        assert await store.submit(job("x", api="vision-models", payload=b"0123456789"), line) is not None  # its own
+        assert await store.delete(API, "a") and await store.submit(job("c", payload=b"0123456789"), line) is not None
+
+
+@in_loop
+async def test_what_may_be_retried_holds_its_room(tmp_path: Path) -> None:
+    line = Line(held_bytes=15)
+    async with opened(tmp_path) as store:
+        assert await store.submit(job("a", payload=b"0123456789"), line)
+        taken = await store.take(API)
+        assert taken is not None and await store.submit(job("b", payload=b"0123456789"), line) is None
+        assert await store.fail(taken, "no") and await store.submit(job("b", payload=b"0123456789"), line) is None
+        assert await store.retry(API, "a") and await store.take(API)
+        assert await store.cancel(API, "a") and await store.submit(job("b", payload=b"0123456789"), line)
+
+
+@in_loop
+async def test_web_hooks_of_one_host_stand_in_nobodys_way(tmp_path: Path) -> None:
+    hooks = {"a": "http://dead.example/1", "b": "http://user@DEAD.example/2", "c": "http://dead.example?3",
+             "d": "http://live.example/", "e": "http://dead.example:81/", "f": "http://live.example/2"}  # fmt: skip
+    clock = Clock()
+    async with opened(tmp_path, clock) as store:
+        for name, url in hooks.items():
+            await filled(store, name, webhook=url)
+            await store.cancel(API, name)
+            clock.now += 1
+        assert [one.id for one in await store.due(API, 2)] == ["a", "d", "e", "b", "f"]
+        assert [one.id for one in await store.due(API, 1)] == ["a", "d", "e"]
+
+
 # Restarts
 
 _CHILD = """
@@ -292,8 +391,8 @@ def newer(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"not a database at all, but long enough to be read as one" * 20), "database"),
         (lambda path: path.mkdir(), "directory"),
-        (foreign, "its schema is 0, not 1"),
-        (newer, "its schema is 7, not 1"),
+        (foreign, "its schema is 0, not 2; choose another: --jobs-db FILE"),
+        (newer, "its schema is 7, not 2; choose another: --jobs-db FILE"),
     ],
     ids=["text", "folder", "another program's", "of another version"],
 )
@@ -317,7 +416,8 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 @in_loop
 async def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     async with opened(tmp_path):
-        with pytest.raises(LockHeldError, match=r"another server works on the jobs in .*jobs\.sqlite"):
+        words = r"^another server works on the jobs in .*jobs\.sqlite; give this one a file of its own: --jobs-db FILE$"
+        with pytest.raises(LockHeldError, match=words):
             JobStore(tmp_path / "jobs.sqlite")
     async with opened(tmp_path):
         pass

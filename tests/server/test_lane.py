@@ -15,7 +15,7 @@ import pytest
 from tests.doubles import MeanColour
 from visioncli.errors import DeviceError
 from visioncli.samples import Facts, ImageRef, Sample
-from visioncli.server import lane as module
+from visioncli.server import health as module
 from visioncli.server.lane import Item, Lane, LaneOptions
 
 PATIENCE_S = 30.0

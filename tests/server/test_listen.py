@@ -7,27 +7,25 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.server.listening import get, listening
+from tests.server.listening import PATIENCE_S, ask, get, listening
 from visioncli.errors import ModelError, UsageError
+from visioncli.server.access import Exchange
 from visioncli.server.config import Binding
 from visioncli.server.listen import Tls, listen, open_doors
 from visioncli.server.settings import ServeSettings
 
 HAILO = Binding(("hailo-clip",), 0)
 SETTINGS = ServeSettings(preload=False, offline=True, grace_s=20)
-BODY = b'{"text": 1}'
-HALF = (
-    b"POST /v1/embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
-    + BODY[:5]
-)
+HALF = b"POST /v1/embed/text HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n{"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +91,13 @@ def test_pages_of_other_origins_may_ask_where_they_were_named() -> None:
     assert allowed == ["https://shop.example", None]
 
 
+def test_no_header_says_who_a_client_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "visioncli.access")
+    with listening([HAILO], SETTINGS) as (url,):
+        get(f"{url}/health", headers={"X-Forwarded-For": "hush\t\x1b[2J", "X-Forwarded-Proto": "https"})
+    assert {seen.client for seen in exchanges(caplog)} == {"127.0.0.1"}
+
+
 def test_answers_name_no_server_software() -> None:
     with listening([HAILO], SETTINGS) as (url,):
         assert "server" not in get(f"{url}/health").headers
@@ -141,30 +146,44 @@ def test_files_that_are_no_certificate_are_one_sentence(
 # The end
 
 
-def test_what_has_begun_is_answered_and_nothing_new_is_taken() -> None:
-    with socket.socket() as client:
+@contextmanager
+def sending(url: str) -> Iterator[socket.socket]:
+    """A client with half a body, whose server knows of it."""
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=PATIENCE_S) as client:
+        client.sendall(HALF)
+        assert get(f"{url}/health").status_code == 200
+        yield client
+
+
+def test_a_body_that_is_not_whole_is_not_waited_for_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "visioncli.access")
+    with ExitStack() as stack:
         with listening([HAILO], SETTINGS) as (url,):
-            port = int(url.rsplit(":", 1)[1])
-            client.connect(("127.0.0.1", port))
-            client.sendall(HALF)
-            assert get(f"{url}/health").status_code == 200
-            finishing = threading.Timer(1.0, client.sendall, [BODY[5:]])
-            finishing.start()
+            client = stack.enter_context(sending(url))
+            begun = time.monotonic()
+        assert time.monotonic() - begun < SETTINGS.grace_s / 2
         answer = client.recv(10_000).decode()
-    finishing.join()
-    assert answer.startswith("HTTP/1.1 503 ")  # a body that ends after the signal is refused, in its API's words
+    assert answer.startswith("HTTP/1.1 503 ") and answer.endswith('{"error":"Server busy"}')
     assert "\r\nconnection: close\r\n" in answer
-    assert answer.endswith('{"error":"Server busy"}')
+    assert [seen.status for seen in exchanges(caplog) if seen.method == "POST"] == [503]  # as it was answered
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
+        socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
+
+
+def exchanges(caplog: pytest.LogCaptureFixture) -> list[Exchange]:
+    found = [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and record.args]
+    return [one for one in found if isinstance(one, Exchange)]
 
 
 def test_what_does_not_end_within_the_grace_is_cut_off() -> None:
-    begun = 0.0
-    with socket.socket() as client:
-        with listening([HAILO], ServeSettings(preload=False, grace_s=1)) as (url,):
-            client.connect(("127.0.0.1", int(url.rsplit(":", 1)[1])))
-            client.sendall(HALF)
-            assert get(f"{url}/health").status_code == 200
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        settings = replace(SETTINGS, grace_s=1, fetch=replace(SETTINGS.fetch, allow_hosts=(place,)))
+        with listening([Binding(("hf-endpoint",), 0)], settings) as (url,):
+            asked = {"inputs": f"http://{place}/a.png", "parameters": {"mode": "image_embedding"}}
+            answer = pool.submit(ask, "POST", url, json=asked)
+            fetching = stack.enter_context(silent.accept()[0])
+            assert fetching.recv(3) == b"GET"
             begun = time.monotonic()
-        assert 0.9 < time.monotonic() - begun < 10
+        assert 0.9 < time.monotonic() - begun < 9  # a fetch may take ten
+        assert answer.result().status_code != 200

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tests import misbehaving
+from tests.server.dialects.serving import LOOPBACK
 from visioncli.errors import FetchError
 from visioncli.io.fetch import FetchOptions
 from visioncli.server.payloads import Payloads, Picture, unpack
@@ -120,8 +123,12 @@ def test_a_url_that_leads_inside_is_refused_without_a_connection(url: str, code:
             await payloads.close()
 
     with listener.socket:
-        assert asyncio.run(work()).code == code
+        error = asyncio.run(work())
+        assert error.code == code
         assert listener.connections() == 0
+    if code == "url_refused":  # and nothing is told of where the name leads
+        host = url.partition("://")[2].partition("/")[0].removesuffix(":PORT").strip("[]")
+        assert str(error) == f"{host} does not lead to a public address"
 
 
 def test_a_host_that_is_allowed_with_its_port_is_reached_and_no_other_port() -> None:
@@ -138,3 +145,29 @@ def test_a_host_that_is_allowed_with_its_port_is_reached_and_no_other_port() -> 
     with listener.socket, other.socket:
         asyncio.run(work())
         assert (listener.connections(), other.connections()) == (1, 0)
+
+
+def fetched(server: misbehaving.Server, *paths: str, **options: Any) -> list[Any]:
+    """What becomes of URLs that are asked for together."""
+
+    async def work() -> list[Any]:
+        payloads = Payloads(replace(LOOPBACK, **options))
+        coming = (payloads.picture(server.url(path).decode()) for path in paths)
+        found = await asyncio.wait_for(asyncio.gather(*coming, return_exceptions=True), 15)
+        await payloads.close()
+        return [each.code if isinstance(each, FetchError) else each for each in found]
+
+    return asyncio.run(work())
+
+
+def test_one_client_is_not_made_to_wait_by_what_a_host_told_another() -> None:
+    """`/flaky` answers the first request with Retry-After, all others with what it has."""
+    with misbehaving.serve({}) as server:
+        found = fetched(server, "/flaky?after=45", "/flaky?after=45", per_host=1, timeout_s=5)
+        assert found == ["http_429", Picture(b"at last")]
+
+
+def test_waiting_for_a_host_s_turn_counts_against_the_time_out() -> None:
+    with misbehaving.serve({}) as server:
+        paths = [f"/slow?s=60&n={number}" for number in range(40)]
+        assert fetched(server, *paths, per_host=1, timeout_s=1.0) == ["fetch_timeout"] * 40  # 40 s one after the other

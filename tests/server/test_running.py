@@ -16,8 +16,9 @@ from tests.server.looping import in_loop, until
 from tests.server.test_jobstore import API, job
 from visioncli.errors import LockHeldError, PredictError
 from visioncli.server import running as module
-from visioncli.server.jobstore import Job, JobStore
-from visioncli.server.refusals import Stopping
+from visioncli.server.job import Job, Line
+from visioncli.server.jobstore import JobStore
+from visioncli.server.refusals import Busy, Stopping
 from visioncli.server.running import Runner, at_work, stop_all
 
 
@@ -86,6 +87,29 @@ async def test_a_result_may_hold_arrays(tmp_path: Path) -> None:
         bench.answers["a"] = {"embedding": np.array([0.1, 0.25], np.float32)}
         await bench.queue("a")
         assert (await bench.end_of("a")).result == b'{"embedding":[0.1,0.25]}'
+
+
+@in_loop
+async def test_a_result_may_be_json_already(tmp_path: Path) -> None:
+    async with benched(tmp_path) as bench:
+        bench.answers["a"] = b'{"as": "it is"}'
+        await bench.queue("a")
+        assert (await bench.end_of("a")).result == b'{"as": "it is"}'
+
+
+@in_loop
+async def test_a_line_that_is_full_is_busy(tmp_path: Path) -> None:
+    bench = Bench(1)
+    bench.runner = Runner(API, bench.work, bench.capacity, Line(jobs=2))
+    async with at_work([bench.runner], tmp_path / "jobs.sqlite", 0):
+        await bench.queue("runs")
+        await until(lambda: bench.begun == ["runs"])
+        await bench.queue("a", "b")
+        with pytest.raises(Busy, match="are waiting already") as refused:
+            await bench.queue("c")
+        assert refused.value.retry_after_s == 10
+        assert await bench.runner.cancel("a")
+        await bench.queue("c")
 
 
 @pytest.mark.parametrize(

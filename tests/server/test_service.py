@@ -241,11 +241,12 @@ def test_an_unloaded_model_is_let_go_and_loaded_again_by_the_next_question() -> 
     run(work)
 
 
-def test_without_auto_load_a_model_that_is_not_there_is_refused() -> None:
+def test_without_auto_load_a_model_that_is_not_there_is_refused_where_it_can_be_loaded() -> None:
     async def work() -> None:
         async with serving(MeanColour(), replace(SETTINGS, preload=False, auto_load=False)) as service:
             with pytest.raises(NotLoaded):
-                await service.ask(API, ROLE, pictures(1), None)
+                await service.ask("vision-models", "segment", pictures(1), None)
+            assert len(await service.ask(API, ROLE, pictures(1), None)) == 1  # this API has no way to ask for it
 
     run(work)
 

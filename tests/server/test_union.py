@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from tests.server.listening import ask, get, listening, on_a_port
+from tests.server.listening import PATIENCE_S, ask, get, listening, on_a_port
 from visioncli.server import DIALECTS
 from visioncli.server.config import Binding
 from visioncli.server.settings import ServeSettings
@@ -68,6 +70,15 @@ def test_a_path_tells_whose_it_is(url: str, method: str, path: str, status: int,
 def test_an_unknown_path_has_both_shapes_of_error(url: str, path: str) -> None:
     answer = get(f"{url}{path}")
     assert (answer.status_code, answer.json()) == (404, {"error": "Endpoint not found", "detail": "Not Found"})
+
+
+def test_a_question_about_no_path_is_about_none_of_them(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    connection = HTTPConnection(host, int(port), timeout=PATIENCE_S)
+    connection.request("OPTIONS", "*")
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())) == (404, {"error": "Endpoint not found", "detail": "Not Found"})
+    connection.close()
 
 
 def test_one_document_describes_all(url: str) -> None:

@@ -53,16 +53,16 @@ async def two() -> int:
     return 2
 
 
-async def work(one: Job) -> str:
-    return one.id
-
-
 def rendered(one: Job) -> bytes:
-    return json.dumps({"id": one.id, "status": one.status}).encode()
+    told = {"id": one.id, "status": one.status}
+    return json.dumps(told if one.result in (None, b"1") else told | {"result": json.loads(one.result)}).encode()
 
 
 @asynccontextmanager
-async def calling(folder: Path, *allowed: str) -> AsyncIterator[Runner]:
+async def calling(folder: Path, *allowed: str, result: bytes = b"1") -> AsyncIterator[Runner]:
+    async def work(one: Job) -> bytes:
+        return result
+
     runner = Runner(API, work, two)
     fetch = FetchOptions(guard=True, allow_hosts=allowed, headers=(("Authorization", "Bearer of the fetches"),))
     webhooks = Webhooks(API, rendered, fetch, delay_s=0.1)
@@ -109,6 +109,44 @@ async def test_a_url_that_leads_inside_is_not_called(tmp_path: Path, caplog: pyt
             assert (await until_told(runner, name)).webhook_tries == 1
     assert ear.heard == []
     assert caplog.text.count("its web hook failed") == 3
+
+
+@in_loop
+async def test_a_host_that_does_not_answer_keeps_no_other_waiting(tmp_path: Path) -> None:
+    opened: list[asyncio.StreamWriter] = []
+
+    async def dead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)  # kept: what is let go is closed
+
+    server = await asyncio.start_server(dead, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, listening(200) as ear, calling(tmp_path, "127.0.0.1") as runner:
+        for number in range(100):
+            await runner.submit(job(f"dead {number}", webhook=url))
+        await runner.submit(job("a", webhook=ear.url()))
+        await until_told(runner, "a")
+        assert 0 < len(opened) <= 8  # as many as fetches of one host
+        for writer in opened:
+            writer.close()
+    assert [content for _, _, content in ear.heard] == [{"id": "a", "status": "completed"}]
+
+
+@in_loop
+async def test_each_of_many_is_told_once(tmp_path: Path) -> None:
+    async with listening(200) as ear, calling(tmp_path, "127.0.0.1") as runner:
+        for number in range(100):
+            await runner.submit(job(f"{number:02d}", webhook=ear.url()))
+        for number in range(100):
+            await until_told(runner, f"{number:02d}")
+    assert sorted(content["id"] for _, _, content in ear.heard) == [f"{number:02d}" for number in range(100)]
+
+
+@in_loop
+async def test_a_long_result_is_told_in_whole(tmp_path: Path) -> None:
+    async with listening(200) as ear, calling(tmp_path, "127.0.0.1", result=b'"' + b"a" * 10**6 + b'"') as runner:
+        await runner.submit(job("a", webhook=ear.url()))
+        await until_told(runner, "a")
+    assert [content for _, _, content in ear.heard] == [{"id": "a", "status": "completed", "result": "a" * 10**6}]
 
 
 @in_loop

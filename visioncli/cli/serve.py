@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from visioncli.cli.options import with_flags
-from visioncli.cli.serve_options import ServeFlags, told
+from visioncli.cli.serve_options import KEYS, ServeFlags, told
 from visioncli.cli.values import amount, duration_s
 from visioncli.errors import UsageError
 
@@ -74,11 +74,13 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
         dtype=flags.dtype.value,
         offline=flags.offline,
         fidelity=flags.fidelity.value,
-        api_keys=_several(ctx, "api_key", flags.api_key),
+        api_keys=_keys(ctx, flags),
         max_batch=flags.max_batch,
         max_wait_s=flags.max_wait_ms / 1000,
         max_queue=flags.max_queue,
+        max_jobs=flags.max_jobs,
         deadline_s=deadline_s or duration_s(flags.request_timeout, "--request-timeout"),
+        hang_after_s=duration_s(flags.hang_after, "--hang-after"),
         grace_s=duration_s(flags.grace, "--grace"),
         idle_unload_s=duration_s(flags.idle_unload, "--idle-unload") if flags.idle_unload else None,
         preload=flags.preload,
@@ -90,7 +92,7 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
             retries=0,
             max_bytes=max_bytes,
             ca_cert=flags.ca_cert,
-            allow_hosts=_several(ctx, "allow_host", flags.allow_host),
+            allow_hosts=config.allowed_hosts(_several(ctx, "allow_host", flags.allow_host)),
         ),
         decode=DecodeOptions(
             max_pixels=amount(flags.max_pixels, "--max-pixels"), alpha=flags.alpha, exact=True, upright=flags.upright
@@ -99,6 +101,15 @@ def _settings(ctx: typer.Context, flags: ServeFlags, dialects: list[str], said: 
         strict_device=flags.strict_device,
         hailo=said.hailo,
     )
+
+
+def _keys(ctx: typer.Context, flags: ServeFlags) -> tuple[str, ...]:
+    """Raises UsageError where keys were meant and none is there: the server would be open."""
+    keys, said = _several(ctx, "api_key", flags.api_key), told(ctx)
+    is_meant = flags.api_key or KEYS in os.environ or (said is not None and "api_key" in said.flags)
+    if is_meant and not keys:
+        raise UsageError(f"--api-key, {KEYS}: there is no key in it; without one, leave it away")
+    return keys
 
 
 def _device(flags: ServeFlags, said: Told) -> str:

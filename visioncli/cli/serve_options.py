@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PORTS, _MODELS, _LOAD, _PIXELS = "Ports", "Models", "Load", "Pictures"
 _DOORS, _WORDS, _SAY = "Who may ask", "Behaviour", "What is said"
-_KEYS = "VISIONCLI_API_KEY"
+KEYS = "VISIONCLI_API_KEY"
 _TOLD = "visioncli.told"  # where the file's words are kept while flags are read
 
 
@@ -173,9 +173,22 @@ class ServeFlags:
             help="Requests at once for each API, the rest is told to come back. (default: 256; hailo-clip 10)",
         ),
     ] = None
+    max_jobs: Annotated[
+        int,
+        flag("--max-jobs", panel=_LOAD, min=1, help="Jobs that may wait for each API, the rest is told to come back."),
+    ] = 4096
     request_timeout: Annotated[
         str, flag("--request-timeout", panel=_LOAD, metavar="10m", help="For one whole answer.")
     ] = "10m"
+    hang_after: Annotated[
+        str,
+        flag(
+            "--hang-after",
+            panel=_LOAD,
+            metavar="5m",
+            help="For one step of a batch; a device that takes longer hangs, and is started again.",
+        ),
+    ] = "5m"
     grace: Annotated[
         str, flag("--grace", panel=_LOAD, metavar="30s", help="For what runs when the server is told to stop.")
     ] = "30s"
@@ -195,7 +208,7 @@ class ServeFlags:
             "--api-key",
             panel=_DOORS,
             metavar="KEY",
-            help=f"Ask clients for it; repeatable. {_KEYS} may hold several, with commas.",
+            help=f"Ask clients for it; repeatable. {KEYS} may hold several, with commas.",
         ),
     ] = None
     cors_origin: Annotated[

@@ -86,13 +86,22 @@ def decode(data: bytes, options: DecodeOptions, target: tuple[int, int] | None =
     `target` is the (height, width) that a model will see: a JPEG may then come at 1/2, 1/4 or 1/8 of its size, where
     both sides can be divided by that and stay at least twice the target. Any thread. Raises DecodeError.
     """
+    return _opened(data, options, lambda image, format: _read(image, format, data, options, target))
+
+
+def measure(data: bytes, options: DecodeOptions) -> tuple[int, int]:
+    """Return (height, width) as the file has them, from its header alone. Any thread. Raises DecodeError."""
+    return _opened(data, options, lambda image, format: _size(image, options))
+
+
+def _opened(data: bytes, options: DecodeOptions, use: Callable[[ImageFile, str], ValueT]) -> ValueT:
     format = _known_format(data)
     _ignore_pillow_warnings()
     try:
         if format == "WEBP":
             _check_pixels(formats.webp_size(data) or (1, 1), options)
         with closing(_open(format, data)) as image:
-            return _read(image, format, data, options, target)
+            return use(image, format)
     except DecodeError:
         raise
     except MemoryError as error:
@@ -149,6 +158,12 @@ def _read(
     if turn in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[turn])
     return Decoded(np.array(rgb), (width, height) if turn >= 5 else (height, width), exif)
+
+
+def _size(image: ImageFile, options: DecodeOptions) -> tuple[int, int]:
+    width, height = image.size
+    _check_pixels((height, width), options)
+    return height, width
 
 
 def _check_pixels(size: tuple[int, int], options: DecodeOptions) -> None:

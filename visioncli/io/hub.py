@@ -49,17 +49,24 @@ class Pulled:
 
 
 def locate(
-    model: str, task: str, revision: str | None = None, offline: bool = False, say: Say = lambda line: None
+    model: str,
+    task: str,
+    revision: str | None = None,
+    offline: bool = False,
+    say: Say = lambda line: None,
+    *,
+    directories: bool = True,
 ) -> Checkpoint:
     """Return the checkpoint that `model` names, fetching what is not cached; `task` is a key of DEFAULTS.
 
     `model` is `demo`, `demo/<one of DEMOS>`, a directory, an alias, or a hub id, the last two with an optional
-    `@revision`. A commit that is cached, and everything when `offline` (or HF_HUB_OFFLINE is set), is answered without
-    any connection.
+    `@revision`. Without `directories` a name is never a directory of this machine's: a stranger gave it.
+    A commit that is cached, and everything when `offline` (or HF_HUB_OFFLINE is set), is answered without any
+    connection.
     Raises ModelError (not found, gated, not cached), HubUnreachableError, OutputError (disk), UsageError.
     """
     directory = local_directory(model, task)
-    if directory:
+    if directory and (directories or DEMO_ROOT in directory.parents):
         refuse_revision(model, revision)
         bundled = DEMO_ROOT in directory.parents
         return _local(model, directory, None) if bundled else _local(directory.name, directory, shadow_notice(model))

@@ -6,6 +6,7 @@ cores with other work: 354 to 895 images/s at 0.5 to 0.75 ms of CPU each, httpx 
 
 At most `per_host` requests at once go to a host. One that answers 429 or 5xx with Retry-After rests as a whole, for
 all URLs; where it asks for more than MAX_REST_S, its URLs fail with that status and without a request until then.
+Whoever does not try again (`retries` 0: a server, of whom many ask) leaves no host alone for what it answered another.
 Other passing failures wait for an exponential time with full jitter (Brooker, "Exponential backoff and jitter", 2015).
 Where the process may open no more files, a request waits until it may: that says nothing of the URL.
 
@@ -125,7 +126,7 @@ class Client:
             if response.status == 304 and attempt.seen is not None:
                 return Unchanged(attempt.seen)
             if response.status not in _WHOLE:
-                _refuse(response, host)
+                _refuse(response, host, self.options)
             version = response.headers.get("ETag") or response.headers.get("Last-Modified")
             version = None if version is None else legible(version)
             if version is not None and version == attempt.seen:
@@ -182,10 +183,10 @@ def _follow(address: Address, response: aiohttp.ClientResponse) -> Address:
         raise FetchError("fetch_redirects", f"a redirect leads to {location!r}") from error
 
 
-def _refuse(response: aiohttp.ClientResponse, host: Host) -> NoReturn:
+def _refuse(response: aiohttp.ClientResponse, host: Host, options: FetchOptions) -> NoReturn:
     code = f"http_{response.status}"
     rest = _seconds(response.headers.get("Retry-After"))
-    if rest is not None and _is_worth_another_try(code):
+    if rest is not None and options.retries and _is_worth_another_try(code):
         host.rest(rest, code)
     kind = HostRestsError if (rest or 0) > MAX_REST_S else FetchError
     raise kind(code, f"the server answered {response.status} {legible(response.reason or '')}".rstrip())

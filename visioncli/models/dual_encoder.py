@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from visioncli.errors import ModelError, PredictError
 from visioncli.models.preprocess import Recipe
 from visioncli.models.runtime import PRECISIONS, Runtime, padded
+from visioncli.models.steps import step
 from visioncli.provenance import Checkpoint, ModelInfo
 
 Vector = NDArray[np.float32]  # (D,), or (T, C) where tokens were asked for; finite, not normalised
@@ -167,25 +168,27 @@ class DualEncoder(ImageEncoder):
         keys = [row.tobytes() for row in ids]
         with self._lock:
             known = {key: self._known[key] for key in keys if key in self._known}
-            unknown = {key: row for key, row in zip(keys, ids, strict=True) if key not in known}
-            known |= self._computed(unknown)
-            self._remember(known)
+        unknown = {key: row for key, row in zip(keys, ids, strict=True) if key not in known}
+        known |= self._computed(unknown)  # unlocked: a device may hang
+        self._remember(known)
         return [known[key] for key in keys]
 
     def _computed(self, texts: dict[bytes, NDArray[np.int64]]) -> dict[bytes, Vector | PredictError]:
         keys, rows = list(texts), list(texts.values())
         found: list[Vector | PredictError] = []
         for first in range(0, len(rows), TEXT_BATCH):
+            step()
             chunk = rows[first : first + TEXT_BATCH]
             found += self.text.vectors(chunk + [chunk[-1]] * (TEXT_BATCH - len(chunk)))[: len(chunk)]
         return dict(zip(keys, found, strict=True))
 
     def _remember(self, vectors: dict[bytes, Vector | PredictError]) -> None:
-        for key, vector in vectors.items():
-            self._known[key] = vector
-            self._known.move_to_end(key)
-        while len(self._known) > TEXT_CACHE:
-            self._known.popitem(last=False)
+        with self._lock:
+            for key, vector in vectors.items():
+                self._known[key] = vector
+                self._known.move_to_end(key)
+            while len(self._known) > TEXT_CACHE:
+                self._known.popitem(last=False)
 
 
 def unit(vector: NDArray[Any]) -> NDArray[Any]:

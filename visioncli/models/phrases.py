@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import ModelError, UsageError
+from visioncli.models.text import LONGEST
 from visioncli.models.weights import read_json
 from visioncli.provenance import Checkpoint
 
@@ -78,13 +79,16 @@ def _texts(phrases: Phrases, prompts: tuple[str, ...]) -> tuple[Text, ...]:
 
 
 def _read(phrases: Phrases, prompt: str) -> list[int]:
+    if len(prompt) > LONGEST:
+        raise UsageError(
+            f"the prompt {_shown(prompt)} has {len(prompt)} characters, more than the {LONGEST} that are looked at"
+        )
     pieces = [piece for piece in phrases.pieces(prompt.lower()) if piece not in MARKS.values()]
     if all(piece == phrases.unknown for piece in pieces):
-        raise UsageError(f"there is no word in the prompt {prompt!r} that {phrases.model} knows")
+        raise UsageError(f"there is no word in the prompt {_shown(prompt)} that {phrases.model} knows")
     if len(pieces) > phrases.longest:
-        shown = f"{prompt[:40]}…" if len(prompt) > 40 else prompt
         raise UsageError(
-            f"the prompt {shown!r} has {len(pieces)} word pieces, more than the {phrases.longest} "
+            f"the prompt {_shown(prompt)} has {len(pieces)} word pieces, more than the {phrases.longest} "
             f"that {phrases.model} can read at once"
         )
     return pieces
@@ -95,7 +99,12 @@ def _refuse_alike(phrases: Phrases, prompts: Sequence[str], read: Iterable[list[
     for prompt, pieces in zip(prompts, read, strict=True):
         other = known.setdefault(tuple(pieces), prompt)
         if other != prompt:
-            raise UsageError(f"{phrases.model} reads the prompts {other!r} and {prompt!r} as the same words")
+            both = f"{_shown(other)} and {_shown(prompt)}"
+            raise UsageError(f"{phrases.model} reads the prompts {both} as the same words")
+
+
+def _shown(prompt: str) -> str:
+    return repr(f"{prompt[:40]}…" if len(prompt) > 40 else prompt)
 
 
 def _text(prompts: Sequence[str], read: Iterable[list[int]]) -> Text:

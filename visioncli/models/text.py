@@ -9,8 +9,9 @@ Always padded on the right to the model's length, because SigLIP pools the last 
 text keeps its end mark. `tokenizers` reads tokenizer.json, `sentencepiece` a lone SentencePiece model; both are safe to
 call from several threads. Which recipe applies is derived from the checkpoint's files. Knows nothing of models.
 
-One deviation from transformers' SiglipTokenizer: a text that contains a mark literally ("</s>") is punctuation like any
-other here, as in big_vision, and does not end the text.
+Two deviations from transformers' tokenizers. A text that contains a mark literally ("</s>") is punctuation like any
+other here, as in big_vision, and does not end the text. Of a text no more than LONGEST characters are looked at: the
+models read 32 to 77 pieces, and cutting ten million characters into all their pieces takes half a minute and gigabytes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from visioncli.errors import ModelError
 from visioncli.models.weights import read_json
 from visioncli.provenance import Checkpoint
 
+LONGEST = 10_000  # characters; a hundred for each piece that is read
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -53,9 +55,13 @@ class TextRecipe:
     pad: int
     length: int
 
+    def read(self, text: str) -> list[int]:
+        """Return the ids of as many of the text's pieces as there is room for between the marks."""
+        return self.pieces(self.clean(text[:LONGEST]))[: self.length - 1 - len(self.start)]
+
     def ids(self, text: str) -> NDArray[np.int64]:
         """(length,) token ids."""
-        pieces = self.pieces(self.clean(text))[: self.length - 1 - len(self.start)]
+        pieces = self.read(text)
         ids = np.full(self.length, self.pad, np.int64)
         ids[: len(self.start) + len(pieces) + 1] = (*self.start, *pieces, self.end)
         return ids

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from visioncli.errors import ModelError, PredictError, UsageError
 from visioncli.models import Predictor
 from visioncli.models.dual_encoder import DualEncoder, ImageEncoder, Vector, unit
 from visioncli.models.preprocess import Pixels
+from visioncli.models.steps import step
+from visioncli.models.text import LONGEST
 from visioncli.samples import Sample
 from visioncli.tasks.classify import ClassifyOptions, Labelled
 from visioncli.tasks.embed import Embedded, EmbedOptions
@@ -83,26 +85,38 @@ class ClassifyPredictor:
         """(L, D) unit vectors, float64: a product's last bit would otherwise depend on the label's place."""
         key = options.labels, options.templates
         with self._lock:
-            if key not in self._labels:
-                self._labels[key] = self._ensemble(options)
+            vectors = self._labels.get(key)
+        if vectors is None:
+            vectors = self._ensemble(options)  # unlocked: a device may hang
+        with self._lock:
+            self._labels[key] = vectors
             self._labels.move_to_end(key)
             while len(self._labels) > LABEL_SETS:
                 self._labels.popitem(last=False)
-            return self._labels[key]
+        return vectors
 
     def _ensemble(self, options: ClassifyOptions) -> NDArray[np.float64]:
         """Per label: each template's vector made unit, averaged, made unit again (CLIP, section 3.1.4)."""
-        texts = [template.replace("{}", label) for label in options.labels for template in options.templates]
+        texts = [filled(template, label) for label in options.labels for template in options.templates]
         vectors = np.stack([self._finite(text, v) for text, v in zip(texts, self._vectors(texts), strict=True)])
         return unit(unit(vectors).reshape(len(options.labels), len(options.templates), -1).mean(axis=1))
 
-    def _vectors(self, texts: Sequence[str]) -> list[Vector | PredictError]:
-        return self._encoder.texts([self._encoder.tokenizer.ids(text) for text in texts])
+    def _vectors(self, texts: Iterable[str]) -> list[Vector | PredictError]:
+        return self._encoder.texts([self._ids(text) for text in texts])
+
+    def _ids(self, text: str) -> NDArray[np.int64]:
+        step()
+        return self._encoder.tokenizer.ids(text)
 
     def _finite(self, text: str, vector: Vector | PredictError) -> NDArray[np.float64]:
         if isinstance(vector, PredictError):
             raise ModelError(f"{self.info.id} has no finite vector for the text {text!r}")
         return vector.astype(np.float64)
+
+
+def filled(template: str, label: str) -> str:
+    """Return the template with the label in it; of a label no more than a text's tokenizer looks at."""
+    return template.replace("{}", label[:LONGEST])
 
 
 def _softmax(cosines: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ Knows nothing of typer, of models beyond their names, or of sockets.
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import re
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from visioncli.errors import UsageError
+from visioncli.errors import FetchError, UsageError
+from visioncli.io.address import parse_url
 from visioncli.server import DIALECTS, NATIVE_PORTS, hailo_file
 from visioncli.server.settings import ROLES, HailoOptions
 
@@ -28,6 +31,7 @@ WEIGHTS = {  # where the originals' platforms put a model
     "hf-endpoint": Path("/repository"),  # Hugging Face's inference toolkit
 }
 ALL = "all"
+_HOST_AND_PORT = re.compile(r"(?:\[[^][]+\]|[^][:/?#@*\s]+)(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,10 @@ def read_config(path: Path, known: Collection[str], lists: Collection[str]) -> T
             raise UsageError(f"--config {path}: unknown key {str(key)!r}{_did_you_mean(name, known)}")
         if isinstance(value, Mapping) or (isinstance(value, list) and name not in lists):
             raise UsageError(f"--config {path}: {key} takes one value")
-        if value is not None:
-            flags[name] = [value] if name in lists and not isinstance(value, list) else value
+        if name in lists and not isinstance(value, list):
+            flags[name] = [] if value is None else [value]
+        elif value is not None:
+            flags[name] = value
     return Told(flags)
 
 
@@ -148,6 +154,25 @@ def _port(digits: str, where: str) -> int:
     if not digits.isascii() or not digits.isdigit() or int(digits) > 65535:
         raise UsageError(f"{where}: {digits!r} is no port; write 0 to 65535")
     return int(digits)
+
+
+def allowed_hosts(given: Sequence[str]) -> tuple[str, ...]:
+    """Return `HOST` or `HOST:PORT` as a URL's own host and port are compared with. Raises UsageError."""
+    return tuple(map(_allowed_host, given))
+
+
+def _allowed_host(text: str) -> str:
+    bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text  # ::1
+    match = _HOST_AND_PORT.fullmatch(bracketed)
+    try:
+        if match is None:
+            raise FetchError("url_invalid", "")
+        address = parse_url(f"http://{bracketed}/".encode())
+        host = ipaddress.IPv6Address(address.host).compressed if ":" in address.host else address.host
+    except (FetchError, ValueError) as error:
+        words = "is no HOST or HOST:PORT, each by its own name or address, without a scheme, a path or a network"
+        raise UsageError(f"--allow-host: {text!r} {words}") from error
+    return f"{host}:{address.port}" if match[1] else host
 
 
 def deadline_s(dialects: Collection[str], environ: Mapping[str, str]) -> float | None:

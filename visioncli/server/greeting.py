@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from visioncli.server.config import Binding
-    from visioncli.server.service import Service, Standing
+    from visioncli.server.roles import Standing
+    from visioncli.server.service import Service
     from visioncli.server.settings import ServeSettings
 
 log = logging.getLogger("visioncli.server")

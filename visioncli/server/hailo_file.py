@@ -62,7 +62,7 @@ def said_in(content: Mapping[Any, Any]) -> dict[tuple[str, str], Any]:
 def translated(said: Said) -> Translated:
     """What the file does not say stays open. Raises ValueError for a value of another type."""
     flags = {flag: _taken(said, key, as_flag) for key, (flag, as_flag) in FLAGS.items() if key in said}
-    ports = {NAME: _taken(said, ("server", "port"), int)} if ("server", "port") in said else {}
+    ports = {NAME: _taken(said, ("server", "port"), _port)} if ("server", "port") in said else {}
     model = said.get(("clip", "model"), HAILO_MODEL)  # the default: whatever answers where nothing is asked for
     named = [] if model == HAILO_MODEL else [f"{NAME}.{role}={model}" for role in ROLES[NAME]]
     return Translated({"api": [NAME], "model_for": named, **flags, **_device(said)}, ports, _options(said))
@@ -74,6 +74,12 @@ def idle(said: frozenset[tuple[str, str]], flags: Mapping[str, Any], on_hailo: b
     if "text_embeddings" not in flags:
         acting -= {("text_embedding", "file")}  # the mode is another
     return sorted(f"{section}.{key}" for section, key in said - acting)
+
+
+def _port(value: Any) -> int:
+    if not 0 <= int(value) <= 65535:
+        raise ValueError(f"{value} is no port; write 0 to 65535")
+    return int(value)
 
 
 def _options(said: Said) -> HailoOptions:

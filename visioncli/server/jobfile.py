@@ -1,4 +1,4 @@
-"""The file in which jobs are kept: where it lies, who holds it, what its table looks like, the thread that works on it.
+"""The file in which jobs are kept: where it lies, who holds it, what its table looks like, the threads that work on it.
 
 Knows nothing of what is done with the rows (`jobstore.py`).
 """
@@ -10,26 +10,29 @@ import os
 import queue
 import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from visioncli.errors import LockHeldError, OutputError
 
-VERSION = 1  # PRAGMA user_version of the table below
+VERSION = 2  # PRAGMA user_version of the table below
 _BUSY_S = 10.0  # sqlite3 waits so long for a reader from outside, a person with a shell say
 _GROUP = 64  # statements in one transaction: as many as wait, within reason
 
 _TABLE = """
 CREATE TABLE jobs (
     turn INTEGER PRIMARY KEY,  -- the order in which jobs are taken
-    id TEXT NOT NULL UNIQUE, api TEXT NOT NULL, kind TEXT NOT NULL, payload BLOB NOT NULL, webhook TEXT,
+    id TEXT NOT NULL UNIQUE, api TEXT NOT NULL, kind TEXT NOT NULL,
     time_limit_s REAL NOT NULL, ttl_s REAL NOT NULL, keep_s REAL NOT NULL,
     status TEXT NOT NULL, created REAL NOT NULL, started REAL, finished REAL, expires REAL NOT NULL,
-    result BLOB, error TEXT, attempts INTEGER NOT NULL, restarts INTEGER NOT NULL, delivered INTEGER NOT NULL,
-    webhook_due REAL, webhook_tries INTEGER NOT NULL
+    attempts INTEGER NOT NULL, restarts INTEGER NOT NULL, delivered INTEGER NOT NULL,
+    webhook_due REAL, webhook_tries INTEGER NOT NULL,
+    webhook TEXT, error TEXT, payload BLOB NOT NULL, result BLOB  -- what is long comes last: SQLite reads in this order
 ) STRICT;
 CREATE INDEX jobs_in_line ON jobs (api, status, turn);
 CREATE INDEX jobs_to_tell ON jobs (api, webhook_due) WHERE webhook_due IS NOT NULL;
@@ -58,7 +61,9 @@ def lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise LockHeldError(f"another server works on the jobs in {path}") from None
+        raise LockHeldError(
+            f"another server works on the jobs in {path}; give this one a file of its own: --jobs-db FILE"
+        ) from None
     return descriptor
 
 
@@ -80,14 +85,23 @@ def open_database(path: Path) -> sqlite3.Connection:
     except OutputError:
         database.close()
         raise
+    database.create_function("host_of", 1, _host_of, deterministic=True)
     return database
+
+
+def _host_of(url: str) -> str:
+    """Whom a URL asks, however it is spelled."""
+    with suppress(ValueError):
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    return url
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     is_new = not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if version != VERSION and not (is_new and version == 0):
-        raise OutputError(f"{path} holds no jobs of this version: its schema is {version}, not {VERSION}")
+        words = f"its schema is {version}, not {VERSION}; choose another: --jobs-db FILE"
+        raise OutputError(f"{path} holds no jobs of this version: {words}")
     if is_new:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
     database.execute("PRAGMA journal_mode = WAL")
@@ -95,10 +109,12 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.executescript(f"BEGIN; {_TABLE} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
+Work = Callable[[sqlite3.Connection], list[Any]]  # returns rows
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Statement:
-    text: str
-    values: dict[str, Any]
+    work: Work
     lasts: bool
     rows: Future[list[Any]] = field(default_factory=Future)
 
@@ -106,7 +122,8 @@ class _Statement:
 class Scribe:
     """One thread that runs statements on the file in the order in which they come; what waits together is one commit.
 
-    A commit is synced when one of its statements lasts: 32 at once then cost one sync, not 32.
+    A commit is synced when one of its statements lasts: 32 at once then cost one sync, not 32. Those who only read have
+    a thread and a connection of their own: in write-ahead mode they wait for nobody who writes.
     Raises OutputError as `open_database`.
     """
 
@@ -117,9 +134,9 @@ class Scribe:
         self._thread.start()
         opened.result()
 
-    def run(self, text: str, values: dict[str, Any], *, lasts: bool = True) -> Future[list[Any]]:
-        """Return what will be the statement's rows, or sqlite3.Error; one that is cancelled before its turn is left."""
-        statement = _Statement(text, values, lasts)
+    def run(self, work: Work, *, lasts: bool = True) -> Future[list[Any]]:
+        """Return what will be its rows, or sqlite3.Error; what is cancelled before its turn is left."""
+        statement = _Statement(work, lasts)
         self._waiting.put(statement)
         return statement.rows
 
@@ -172,7 +189,7 @@ def _commit(database: sqlite3.Connection, group: list[_Statement]) -> None:
 
 def _rows(database: sqlite3.Connection, statement: _Statement) -> list[Any] | sqlite3.Error:
     try:
-        return database.execute(statement.text, statement.values).fetchall()
+        return statement.work(database)
     except sqlite3.Error as error:
         if not database.in_transaction:  # SQLite has rolled all of it back, for want of space say
             raise

@@ -1,7 +1,8 @@
 """Jobs on disk: queued, running and ended, in one SQLite file for every dialect that has them.
 
 What has been acknowledged is on disk: write-ahead log, each commit synced. One server holds a file at a time (flock on
-`<file>.lock`). All statements run in a thread of the store's own (`jobfile.py`): an event loop never waits for a disk.
+`<file>.lock`). All statements run in threads of the store's own (`jobfile.py`): an event loop never waits for a disk,
+and how a job stands is told while megabytes of another are written or read. A long result is read in pieces.
 
 A job's end is written once, and only over `running`: who was cancelled stays cancelled, whatever comes back later.
 An expired job is there for nobody, before it is swept as after.
@@ -16,56 +17,25 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from visioncli.errors import OutputError
 from visioncli.server import jobfile
+from visioncli.server.job import BARE, COLUMNS, LIGHT, LINE, TO_RUN, Job, Line, jobs_of
 
-HOOKS = 64  # results that are read at once to be sent
+__all__ = ["RESTARTS", "Job", "JobStore"]
 
-STATUSES = ("queued", "running", "completed", "failed", "cancelled", "timed_out")
-ENDED = frozenset(STATUSES[2:])
+PIECE_BYTES = 2**20  # of a long result are read at once
+HOOKS = 256  # web hooks that are due and looked at together
 RESTARTS = 5  # that often a job is begun again after a server that ended under it; then the job is to blame
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One row. Whoever submits fills in what stands before `status`. Times are seconds since the epoch."""
-
-    id: str
-    api: str  # "runpod" | "vision-models"
-    kind: str  # endpoint id, model type
-    payload: bytes  # JSON text; `take` alone reads it, it is b"" elsewhere: a poll must not move megabytes
-    time_limit_s: float  # of one execution
-    ttl_s: float  # after submission, an unfinished job is forgotten
-    keep_s: float  # after its end, a job is forgotten
-    webhook: str | None = None
-    status: str = "queued"  # one of STATUSES
-    created: float = 0.0
-    started: float | None = None
-    finished: float | None = None
-    expires: float = 0.0
-    result: bytes | None = None  # JSON text of a completed job
-    error: str | None = None
-    attempts: int = 0  # how often it was begun
-    restarts: int = 0  # of them, after a server that ended under it
-    delivered: bool = False  # the result was streamed to somebody
-    webhook_due: float | None = None  # when to call its web hook next; None: not now, or not any more
-    webhook_tries: int = 0
-
-    @property
-    def has_ended(self) -> bool:
-        return self.status in ENDED
-
 
 _SAME_RUN = "id = :id AND api = :api AND status = 'running' AND attempts = :attempts"
 _LIVE = "id = :id AND status IN ('queued', 'running')"
-_COLUMNS = [field.name for field in fields(Job)]
-_ALL = ", ".join(_COLUMNS)
-_LIGHT = _ALL.replace("payload", "x'' AS payload")
+_RETRIED = "status IN ('failed', 'timed_out')"
 
 
 class JobStore:
@@ -80,6 +50,7 @@ class JobStore:
         self._lock = jobfile.lock(path)
         try:
             self._scribe = jobfile.Scribe(path)
+            self._reader, self._long_reader = jobfile.Scribe(path), jobfile.Scribe(path)  # the latter: of what is long
         except OutputError:
             os.close(self._lock)
             raise
@@ -87,35 +58,54 @@ class JobStore:
     async def close(self) -> None:
         """Finish what was begun, and give the file back."""
         self._is_closed = True
-        await asyncio.to_thread(self._scribe.close)
+        for each in (self._long_reader, self._reader, self._scribe):
+            await asyncio.to_thread(each.close)
         os.close(self._lock)
 
     # A client's side
 
-    async def submit(self, job: Job) -> Job:
-        """Put a new job at the end of the queue and return it as it stands there, on disk."""
+    async def submit(self, job: Job, line: Line = LINE) -> Job | None:
+        """Put a new job at the end of its line and return it as it stands there, on disk; None where that is full."""
         now = self._clock()
-        new = {name: getattr(job, name) for name in _COLUMNS} | {"created": now, "expires": now + job.ttl_s}
-        values = ", ".join(f":{name}" for name in _COLUMNS)
-        (row,) = await self._ask(f"INSERT INTO jobs ({_ALL}) VALUES ({values}) RETURNING {_LIGHT}", new)
-        return row
+        new = {name: getattr(job, name) for name in COLUMNS} | {"created": now, "expires": now + job.ttl_s}
+        values = ", ".join(f":{name}" for name in COLUMNS)
+        waiting = "SELECT count(*) FROM jobs WHERE api = :api AND status = 'queued' AND expires > :now"
+        asking = "status IN ('queued', 'running', 'failed', 'timed_out')"
+        held = f"SELECT coalesce(sum(length(payload)), 0) FROM jobs WHERE api = :api AND {asking}"
+        room = f"({waiting}) < :most_jobs AND ({held}) + length(:payload) <= :most_bytes"
+        statement = f"INSERT INTO jobs ({', '.join(COLUMNS)}) SELECT {values} WHERE {room} RETURNING {BARE}"
+        return _first(await self._ask(statement, new | {"most_jobs": line.jobs, "most_bytes": line.held_bytes}))
 
     async def get(self, api: str, job_id: str) -> Job | None:
-        """Return a job without its payload, None when there is none (any more)."""
-        where = "id = :id AND api = :api AND expires > :now"
-        return _first(await self._ask(f"SELECT {_LIGHT} FROM jobs WHERE {where}", {"id": job_id, "api": api}))
+        """Return a job without its payload, and without a long result; None when there is none (any more)."""
+        statement = f"SELECT {LIGHT} FROM jobs WHERE id = :id AND api = :api AND expires > :now"
+        return _first(await self._ask(statement, {"id": job_id, "api": api}, of=self._reader))
 
     async def newest(self, api: str, kind: str | None = None, limit: int = 1000) -> list[Job]:
-        """Return jobs without their payloads, newest first."""
+        """Return jobs without their payloads, and without long results, newest first."""
         where = "api = :api AND expires > :now AND (:kind IS NULL OR kind = :kind)"
-        statement = f"SELECT {_LIGHT} FROM jobs WHERE {where} ORDER BY created DESC, turn DESC LIMIT :limit"
-        return await self._ask(statement, {"api": api, "kind": kind, "limit": limit})
+        order = "ORDER BY created DESC, turn DESC"
+        listed = f"SELECT turn FROM jobs WHERE {where} {order} LIMIT :limit"  # alone: what is sorted is held in memory
+        statement = f"SELECT {LIGHT} FROM jobs WHERE turn IN ({listed}) {order}"
+        return await self._ask(statement, {"api": api, "kind": kind, "limit": limit}, of=self._long_reader)
+
+    async def pieces(self, job: Job) -> AsyncIterator[bytes]:
+        """Yield a job's result, however long. Raises OutputError where the job is removed meanwhile."""
+        for start in range(0, job.result_bytes or 0, PIECE_BYTES):
+            (piece,) = await self._done(partial(_piece, job.id, start), of=self._long_reader)
+            yield piece
+
+    async def whole(self, job: Job) -> Job:
+        """Return the job with its result, however long. Raises as `pieces`."""
+        if job.result_bytes is None or job.result is not None:
+            return job
+        return replace(job, result=b"".join([piece async for piece in self.pieces(job)]))
 
     async def counts(self, api: str, kind: str | None = None) -> Counter[str]:
         """Return how many jobs stand in each of STATUSES, and, as "retried", how often any was begun again."""
         where = "api = :api AND expires > :now AND (:kind IS NULL OR kind = :kind)"
         statement = f"SELECT status, count(*), sum(max(attempts - 1, 0)) FROM jobs WHERE {where} GROUP BY status"
-        rows = await self._rows(statement, {"api": api, "kind": kind})
+        rows = await self._rows(statement, {"api": api, "kind": kind}, of=self._reader)
         return Counter({status: count for status, count, _ in rows} | {"retried": sum(again for _, _, again in rows)})
 
     async def cancel(self, api: str, job_id: str) -> bool:
@@ -126,7 +116,7 @@ class JobStore:
         """Put a failed or timed out job at the end of the queue; return whether it was one."""
         change = "status = 'queued', turn = (SELECT max(turn) + 1 FROM jobs), expires = :now + ttl_s"
         clean = "error = NULL, started = NULL, finished = NULL, webhook_due = NULL, webhook_tries = 0, restarts = 0"
-        where = "id = :id AND api = :api AND status IN ('failed', 'timed_out') AND expires > :now"
+        where = f"id = :id AND api = :api AND {_RETRIED} AND expires > :now"
         statement = f"UPDATE jobs SET {change}, {clean} WHERE {where} RETURNING id"
         return bool(await self._rows(statement, {"id": job_id, "api": api}))
 
@@ -166,7 +156,7 @@ class JobStore:
         """Return the job whose turn it is, with its payload, running from now on; None when nothing is queued."""
         change = "status = 'running', started = :now, attempts = attempts + 1"
         queued = "SELECT turn FROM jobs WHERE api = :api AND status = 'queued' AND expires > :now ORDER BY turn LIMIT 1"
-        statement = f"UPDATE jobs SET {change} WHERE turn = ({queued}) RETURNING {_ALL}"
+        statement = f"UPDATE jobs SET {change} WHERE turn = ({queued}) RETURNING {TO_RUN}"
         return _first(await self._ask(statement, {"api": api}, lasts=False))  # after a crash it is queued either way
 
     async def put_back(self, job: Job) -> None:
@@ -192,10 +182,16 @@ class JobStore:
 
     # A web hook's side
 
-    async def due(self, api: str) -> list[Job]:
-        """Return jobs whose web hooks are to be called now, the longest due first, some of them when there are many."""
-        where = f"api = :api AND webhook_due <= :now ORDER BY webhook_due LIMIT {HOOKS}"
-        return await self._ask(f"SELECT {_LIGHT} FROM jobs WHERE {where}", {"api": api})
+    async def due(self, api: str, each: int) -> list[Job]:
+        """Return jobs whose web hooks are to be called now, the longest due of each host first, `each` at most of one.
+
+        One host's many, or slow ones, stand in nobody's way. A hook stays due until it is `told`.
+        """
+        place = "row_number() OVER (PARTITION BY host_of(webhook) ORDER BY webhook_due, turn)"
+        due = f"SELECT turn AS its_turn, {place} AS place FROM jobs WHERE api = :api AND webhook_due <= :now"
+        order = f"WHERE place <= :each ORDER BY place, webhook_due LIMIT {HOOKS}"
+        statement = f"SELECT {BARE} FROM ({due}) JOIN jobs ON turn = its_turn {order}"
+        return await self._ask(statement, {"api": api, "each": each}, lasts=False)  # in its turn with who was `told`
 
     async def told(self, job: Job, again_s: float | None) -> None:
         """Note that a web hook was called, and in how many seconds to call it again; None: never."""
@@ -215,19 +211,34 @@ class JobStore:
         statement = f"UPDATE jobs SET {change}, payload = {kept}, {hook} WHERE {still} RETURNING id"
         return await self._rows(statement, {"result": None, "error": None} | values)
 
-    async def _ask(self, statement: str, values: dict[str, Any], *, lasts: bool = True) -> list[Job]:
-        rows = await self._rows(statement, values, lasts=lasts)
-        return [Job(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+    async def _ask(
+        self, statement: str, values: dict[str, Any], *, lasts: bool = True, of: jobfile.Scribe | None = None
+    ) -> list[Job]:
+        return jobs_of(await self._rows(statement, values, lasts=lasts, of=of))
 
-    async def _rows(self, statement: str, values: dict[str, Any], *, lasts: bool = True) -> list[Any]:
+    async def _rows(
+        self, statement: str, values: dict[str, Any], *, lasts: bool = True, of: jobfile.Scribe | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows, when they are on disk; with `lasts` false, a crash may undo it."""
+        now = values | {"now": self._clock()}
+        return await self._done(lambda database: database.execute(statement, now).fetchall(), lasts=lasts, of=of)
+
+    async def _done(self, work: jobfile.Work, *, lasts: bool = False, of: jobfile.Scribe | None = None) -> list[Any]:
         if self._is_closed:
             raise OutputError(f"the jobs in {self.path} are closed")
-        values = values | {"now": self._clock()}
         try:
-            return await asyncio.wrap_future(self._scribe.run(statement, values, lasts=lasts))
+            return await asyncio.wrap_future((of or self._scribe).run(work, lasts=lasts))
         except sqlite3.Error as error:
             raise OutputError(f"the jobs in {self.path} cannot be used: {error}") from error
+
+
+def _piece(job_id: str, start: int, database: sqlite3.Connection) -> list[bytes]:
+    (turn,) = database.execute("SELECT turn FROM jobs WHERE id = ?", (job_id,)).fetchone() or (None,)
+    if turn is None:
+        raise sqlite3.DataError("the job was removed")
+    with database.blobopen("jobs", "result", turn, readonly=True) as result:
+        result.seek(start)
+        return [result.read(PIECE_BYTES)]
 
 
 def _run_of(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import uvicorn
@@ -26,7 +27,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from visioncli.errors import UsageError
-from visioncli.server import create_app, greeting
+from visioncli.io.fetch import trust
+from visioncli.server import DIALECTS, create_app, greeting
 from visioncli.server.access import observed, write_line
 from visioncli.server.config import Binding
 from visioncli.server.intake import INTAKE_BYTES, Intake
@@ -35,11 +37,13 @@ from visioncli.server.running import at_work, stop_all
 from visioncli.server.service import Service
 from visioncli.server.settings import ServeSettings
 from visioncli.server.union import UNION, one_port
+from visioncli.server.wire import Wire
 
 log = logging.getLogger("visioncli.server")
 
 BACKLOG = 2048  # connections that wait to be accepted; uvicorn's own figure
 KEEP_ALIVE_S = 75  # idle; more than a load balancer's usual 60, so that it never writes to a connection just closed
+THREADS = 64  # for what would stop the loop: names, long JSON, the disk
 LINGER_S = 2.0  # for threads that nothing can end, once everything else has
 
 
@@ -129,6 +133,7 @@ def serve(bindings: Sequence[Binding], settings: ServeSettings, tls: Tls | None 
     cannot be had, and what loading a model raises.
     """
     context = None if tls is None else tls.context()
+    trust(settings.fetch.ca_cert)  # now: the first URL may come after hours
     with open_doors(bindings) as doors, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_until_signalled(doors, settings, context))
         _end_within(LINGER_S)
@@ -157,11 +162,14 @@ async def listen(
     Then refuses what waits, finishes what runs, and closes the doors. Raises what loading a model or opening the
     jobs' store raises.
     """
+    # Python's own has a few threads, which names that are never resolved could keep from all else.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "visioncli-aside"))
     service = Service(settings)
+    intake = Intake(max(INTAKE_BYTES, 2 * max(map(settings.body_of, DIALECTS))), settings.deadline_s)
     dialects = list(dict.fromkeys(name for door in doors for name in door.binding.dialects))
     apps = {name: _with_origins(create_app(name, service), settings.cors_origins) for name in dialects}
     companions = [each for app in apps.values() for each in getattr(app.state, "companions", ())]
-    servers = [_server(app, tls, settings.grace_s) for app in _ports(doors, apps, service)]
+    servers = [_server(app, tls, settings.grace_s) for app in _ports(doors, apps, service, intake)]
     async with at_work(companions, settings.jobs_db, settings.grace_s):  # before anybody can ask how a job stands
         greeting.opened([(door.binding, door.port) for door in doors], settings, is_tls=tls is not None)
         loading, stopped = asyncio.create_task(_load(service, dialects)), asyncio.create_task(stop.wait())
@@ -173,6 +181,7 @@ async def listen(
         finally:
             for server in servers:
                 server.should_exit = True
+            intake.stop()
             loading.cancel()
             stopped.cancel()
             await asyncio.gather(service.close(), stop_all(companions, settings.grace_s))
@@ -194,10 +203,9 @@ def _with_origins(app: FastAPI, origins: Sequence[str] | None) -> FastAPI:
     return app
 
 
-def _ports(doors: Sequence[Door], apps: Mapping[str, FastAPI], service: Service) -> list[ASGIApp]:
-    """What answers behind each door; metrics and the bound on bodies are of all doors together."""
+def _ports(doors: Sequence[Door], apps: Mapping[str, FastAPI], service: Service, intake: Intake) -> list[ASGIApp]:
+    """What answers behind each door; metrics and the bounds on bodies are of all doors together."""
     metrics = Metrics(service, list(apps))
-    intake = Intake(max(INTAKE_BYTES, 2 * max(service.settings.body_of(name) for name in apps)))
     return [intake.bounded(_app(door.binding, apps, metrics)) for door in doors]
 
 
@@ -212,11 +220,13 @@ def _app(binding: Binding, apps: Mapping[str, FastAPI], metrics: Metrics) -> ASG
 def _server(app: ASGIApp, tls: ssl.SSLContext | None, grace_s: float) -> _Server:
     config = uvicorn.Config(
         app,
+        http=Wire,
         ws="none",
         lifespan="off",  # start-up is the Service's
         log_config=None,
         access_log=False,  # ours, see `access`
         server_header=False,
+        proxy_headers=False,  # else whoever is on this machine says whose address is logged, and how it is spelled
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(grace_s),
         ssl_context_factory=None if tls is None else lambda config, default: tls,

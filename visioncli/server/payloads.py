@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 import re
 from dataclasses import dataclass
 
 from visioncli.errors import FetchError, RowError
+from visioncli.io.address import parse_url
 from visioncli.io.fetch import Fetched, FetchOptions
 from visioncli.io.web import Client, Resolver, open_client
+
+log = logging.getLogger("visioncli.server")
 
 OFF_LOOP = 512 * 2**10  # characters: a longer text is read in a thread, for the loop has others to answer (1 ms each)
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")  # RFC 3986, 3.1; base64 has no colon
@@ -95,10 +99,23 @@ class Payloads:
         return _capped(data, self._options.max_bytes)
 
     async def fetch(self, url: str) -> Picture:
-        """Fetch a URL, guarded as the settings say. Raises RowError."""
+        """Fetch a URL, guarded as the settings say, within their time-out: waiting for its host's turn, too.
+
+        Raises RowError.
+        """
         if self._client is None:
             self._client = await open_client(self._options, self._resolver)
-        fetched = await self._client.fetch(url.encode("utf-8", "surrogatepass"), None)
+        uri, seconds = url.encode("utf-8", "surrogatepass"), self._options.timeout_s
+        try:
+            async with asyncio.timeout(seconds):
+                fetched = await self._client.fetch(uri, None)
+        except TimeoutError as error:
+            raise FetchError("fetch_timeout", f"no complete answer within {seconds:g} s") from error
+        except FetchError as error:
+            if error.code != "url_refused":
+                raise
+            log.info("a picture's URL was refused: %s", error)  # with the address that a name of the inside has
+            raise FetchError(error.code, f"{parse_url(uri).host} does not lead to a public address") from error
         if not isinstance(fetched, Fetched):
             raise RowError("http_304", "the server answered 304 without having been asked")
         return Picture(fetched.data)

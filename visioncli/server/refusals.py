@@ -4,7 +4,8 @@
     ├── Busy       the queue is full
     ├── Stopping   the server ends, or the model's device is being started again
     ├── TooLate    the request's deadline passed
-    ├── TooLarge   the body has more bytes than allowed
+    ├── TooSlow    the body does not come in
+    ├── TooLarge   the body has more bytes or values than allowed
     ├── NotJson    the body is not what was announced
     ├── NotLoaded  the model is not loaded, and is not loaded by asking
     └── ClientLeft nobody waits for the answer any more
@@ -34,6 +35,10 @@ class Stopping(Busy):
 
 
 class TooLate(Refusal):
+    pass
+
+
+class TooSlow(Refusal):
     pass
 
 

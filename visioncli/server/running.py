@@ -21,17 +21,20 @@ from typing import Any, Protocol
 from visioncli.errors import OutputError, VisioncliError
 from visioncli.server import jobfile
 from visioncli.server.bodies import dump_json
+from visioncli.server.job import LINE, Line
 from visioncli.server.jobstore import Job, JobStore
 from visioncli.server.refusals import Busy, Stopping
 
 log = logging.getLogger("visioncli.server.jobs")
 
 SWEEP_S = 2.0  # between two looks for expired jobs; they are hidden at once, but run on until then
+RETRY_AFTER_S = 10  # of a full line: jobs are work of seconds
 PAUSE_S = 1.0  # before the store is asked again when it cannot be used: a full disk, say
 TOO_LONG = "the job ran longer than the {:g} s that it may take"
 
 Capacity = Callable[[], Awaitable[int]]  # how many jobs may run at once; it returns when the first may begin
-Work = Callable[[Job], Awaitable[Any]]  # returns what is JSON, arrays of numpy included; raises the job's error
+# Returns a JSON text, or what is JSON, arrays of numpy included, and short; raises the job's error.
+Work = Callable[[Job], Awaitable[Any]]
 
 
 class Companion(Protocol):
@@ -73,8 +76,8 @@ class Runner:
     A job's error is its exception's own sentence.
     """
 
-    def __init__(self, api: str, work: Work, capacity: Capacity) -> None:
-        self.api, self._work, self._capacity = api, work, capacity
+    def __init__(self, api: str, work: Work, capacity: Capacity, line: Line = LINE) -> None:
+        self.api, self._work, self._capacity, self._line = api, work, capacity, line
         self.on_end: list[Callable[[], None]] = []  # called when a job has ended
         self._store: JobStore | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}  # by job id
@@ -116,15 +119,20 @@ class Runner:
     # A client's side
 
     async def submit(self, job: Job) -> Job:
-        """Queue a job; it is on disk when this returns. Raises OutputError, Stopping."""
+        """Queue a job; it is on disk when this returns. Raises OutputError, Stopping, Busy where the line is full."""
         if self._stopping:
             raise Stopping("the server is shutting down")
-        queued = await self.store.submit(job)
+        queued = await self.store.submit(job, self._line)
+        if queued is None:
+            raise Busy("as many jobs as there is room for are waiting already", RETRY_AFTER_S)
         self._wake.set()
         return queued
 
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
-        """Return the job when it has ended, or as it stands after `timeout_s`; None when there is none (any more)."""
+        """Return the job when it has ended, or as it stands after `timeout_s`; None when there is none (any more).
+
+        As `JobStore.get`: a long result is not in it.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._end_of(job_id)
@@ -214,7 +222,8 @@ class Runner:
     async def _settle(self, job: Job, task: asyncio.Task[Any]) -> None:
         error = task.exception()
         if error is None:
-            await self.store.finish(job, dump_json(task.result()))
+            result = task.result()
+            await self.store.finish(job, result if isinstance(result, bytes) else dump_json(result))
         elif isinstance(error, Busy):  # the service stops or starts a device again; the job is not to blame
             await self._later(job, error)
         else:

@@ -13,42 +13,32 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
-from visioncli.errors import RowError, UsageError, VisioncliError
+from visioncli.errors import RowError, VisioncliError
+from visioncli.io.decode import Decoded
 from visioncli.io.web import Resolver
-from visioncli.models import load_all
+from visioncli.models import Predictor, load_all
 from visioncli.models.memory import free_gpu_gib
-from visioncli.models.runtime import RuntimeRequest, is_hailo
 from visioncli.provenance import ModelInfo
-from visioncli.server.asking import Asked, answer_one, prepare
-from visioncli.server.lane import Item, Lane, LaneOptions
+from visioncli.server.asking import Asked, Told, Way, begin, look
+from visioncli.server.lane import Lane, LaneOptions
+from visioncli.server.limits import MOST_CHARACTERS, MOST_PICTURES, MOST_TEXTS, in_time, in_turn, refuse_many
 from visioncli.server.payloads import Payloads, Picture, Text
-from visioncli.server.refusals import Busy, NotLoaded, Stopping, TooLate
+from visioncli.server.refusals import Busy, Stopping
+from visioncli.server.roles import Roles, Standing
+from visioncli.server.room import Room
 from visioncli.server.settings import ROLES, ServeSettings
-from visioncli.server.shelf import Load, Shelf, Shelved, clear_out
+from visioncli.server.shelf import Load
 
 LOOK_S = 0.5  # between two looks at the lanes and at what lies idle
 THREADS = min(16, (os.cpu_count() or 1) + 1)  # decode, preprocess, postprocess
-MAX_TEXTS = 4_096  # labels or texts of one request: more would hold the device for minutes
+AT_ONCE = 256  # inputs of one request on their way: more wait for their turn, and others come in between
 RETRY_AFTER_S = 1  # of a full queue: a batch of the documented models takes about as long
 
 OnBatch = Callable[[str, int, float], None]  # device, pictures, seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of one dialect's model for one role."""
-
-    model: str  # as it was asked for
-    info: ModelInfo | None = None  # of what is loaded
-    parameters: int | None = None
-
-    @property
-    def loaded(self) -> bool:
-        return self.info is not None
 
 
 class Service:
@@ -57,13 +47,11 @@ class Service:
     def __init__(self, settings: ServeSettings, load: Load = load_all, resolver: Resolver | None = None) -> None:
         self.settings, self.resolver = settings, resolver
         self.on_batch: list[OnBatch] = []
-        self._shelf = Shelf(settings.offline, load)
-        self._chosen: dict[tuple[str, str], tuple[str, str]] = {}  # (dialect, role) -> model and device, as asked for
-        self._loaded: dict[tuple[str, str], Shelved] = {}
+        self._roles = Roles(settings, load, self._forget)
         self._lanes: dict[str, Lane] = {}  # by device
         self._payloads: dict[str, Payloads] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="visioncli-request")
-        self._loading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._room = Room()
         self._admitted: Counter[str] = Counter()
         self.started = asyncio.Event()  # set when what is to be there before the first request is there
         self._closing = self._has_gpu = False
@@ -113,15 +101,18 @@ class Service:
         return self._admitted[dialect]
 
     @asynccontextmanager
-    async def admitted(self, dialect: str) -> AsyncIterator[None]:
-        """Count a request while it is answered. Raises Busy where the queue is full, Stopping."""
-        if self._closing:
-            raise Stopping("the server is shutting down")
+    async def admitted(self, dialect: str, *, is_timed: bool = True) -> AsyncIterator[None]:
+        """Count a request while it is answered, and end it when its time is over, whatever it waits for.
+
+        `is_timed` false: it has a time of its own. Raises Busy where the queue is full, Stopping, TooLate.
+        """
+        self._refuse_at_the_end()
         if self._admitted[dialect] >= self.settings.queue_of(dialect):
             raise Busy(f"{self._admitted[dialect]} requests are waiting already", RETRY_AFTER_S)
         self._admitted[dialect] += 1
         try:
-            yield
+            async with in_time(self.settings.deadline_s if is_timed else None):
+                yield
         finally:
             self._admitted[dialect] -= 1
 
@@ -162,98 +153,87 @@ class Service:
         deadline_s: float | None = None,
     ) -> list[Any]:
         """As `ask`, with each RowError in its input's place."""
-        if self._closing:
-            raise Stopping("the server is shutting down")
-        try:
-            async with asyncio.timeout(deadline_s or self.settings.deadline_s):
-                shelved = await self._shelved(dialect, role)
-                return await self._asked(shelved, ROLES[dialect][role], inputs, options)
-        except TimeoutError as error:
-            raise TooLate("the request's time is over") from error
+        self._refuse_at_the_end()
+        async with in_time(deadline_s or self.settings.deadline_s):
+            shelved = await self._roles.wanted((dialect, role))
+            with self._roles.in_use(shelved):
+                return await self._asked(shelved.predictor(ROLES[dialect][role]), inputs, options)
 
-    async def _asked(self, shelved: Shelved, task: str, inputs: Sequence[Picture | Text], options: Any) -> list[Any]:
-        predictor = shelved.predictor(task)
-        _refuse_many(len(getattr(options, "labels", ())) or sum(isinstance(each, Text) for each in inputs))
-        predictor.check(options)
-        shelved.users += 1
+    async def looked(self, picture: Picture, at: Callable[[Decoded], Any]) -> Any:
+        """Decode a picture in a thread when there is room, and return what `at` makes of it. Raises RowError."""
+        told = Told(loop=asyncio.get_running_loop(), room=self._room)
+        try:
+            self._submit(look, told, picture, self.settings.decode, at, self._submit)
+            return _unless_an_error(await told.future)
+        finally:
+            told.drop()
+
+    async def _asked(self, predictor: Predictor[Any, Any], inputs: Sequence[Picture | Text], options: Any) -> list[Any]:
+        texts = getattr(options, "labels", None) or getattr(options, "prompts", None) or ()
+        refuse_many(sum(isinstance(each, Picture) for each in inputs), MOST_PICTURES, "pictures")
+        refuse_many(max(len(texts), len(inputs)), MOST_TEXTS, "labels or texts")
+        characters = sum(map(len, texts))
+        refuse_many(characters, MOST_CHARACTERS, "characters of labels")
+        await in_turn(characters, partial(predictor.check, options))
+        results: list[Any] = []
+        for first in range(0, len(inputs), AT_ONCE):
+            results += await self._answered(predictor, inputs[first : first + AT_ONCE], options)
+        return results
+
+    async def _answered(
+        self, predictor: Predictor[Any, Any], inputs: Sequence[Picture | Text], options: Any
+    ) -> list[Any]:
         loop, lane = asyncio.get_running_loop(), self._lane(predictor.info.device)
-        asked = [Asked(each, predictor, options, self.settings.decode, loop) for each in inputs]
+        way = Way(lane, self._room, self._submit)
+        asked = [
+            Asked(
+                loop=loop,
+                room=self._room,
+                given=each,
+                predictor=predictor,
+                options=options,
+                decode=self.settings.decode,
+            )
+            for each in inputs
+        ]
         lane.expect(len(asked))
         try:
             for each in asked:
-                self._pool.submit(prepare, each, lane, self._answer)
+                self._submit(begin, each, way)
             return [_unless_fatal(await each.future) for each in asked]
         finally:
-            shelved.users -= 1
-            shelved.used_at = time.monotonic()
-            for each in asked:
-                each.future.cancel()
+            if dropped := sum(each.drop() for each in asked):
+                self._submit(lane.sweep, dropped)
 
-    def _answer(self, asked: Asked, item: Item, output: Any) -> None:
-        """Postprocess in a thread: the lane must not wait."""
-        self._pool.submit(answer_one, asked, item, output)
+    def _submit(self, work: Callable[..., object], *args: Any) -> None:
+        """Run in a thread of the pool; nowhere when that has been closed, and the loop ends with all who wait."""
+        with suppress(RuntimeError):
+            self._pool.submit(work, *args)
+
+    def _refuse_at_the_end(self) -> None:
+        if self._closing:
+            raise Stopping("the server is shutting down")
 
     # Models
 
     async def load(self, dialect: str, role: str, model: str | None = None, device: str | None = None) -> ModelInfo:
-        """Load a model for a role, another than before where `model` or `device` differ, and return what it is.
-
-        Raises ModelError, HubUnreachableError, DeviceError, UsageError.
-        """
-        key = dialect, role
-        chosen = self._choice(key)
-        wanted = model or chosen[0], device or chosen[1]
-        async with self._loading.setdefault(key, asyncio.Lock()):
-            shelved = self._loaded.get(key)
-            if shelved is None or self._choice(key) != wanted:
-                files = self.settings.hailo_files if is_hailo(wanted[1]) else None
-                request = RuntimeRequest(device=wanted[1], dtype=self.settings.dtype, hailo=files)
-                shelved = await asyncio.to_thread(self._shelf.get, wanted[0], role, request)
-                shelved.predictor(ROLES[dialect][role])
-                self._chosen[key], self._loaded[key] = wanted, shelved
-                self._let_go()
-        return shelved.info
+        """Load a model for a role; see Roles.load."""
+        return await self._roles.load((dialect, role), model, device)
 
     async def unload(self, dialect: str, role: str) -> bool:
-        """Let go of a role's model, unless another role has it; return whether it was loaded."""
-        was_loaded = self._loaded.pop((dialect, role), None) is not None
-        self._let_go()
-        return was_loaded
+        """Let go of a role's model; see Roles.unload."""
+        return self._roles.unload((dialect, role))
 
     def info(self, dialect: str, role: str) -> ModelInfo | None:
         """Return what is known of the role's loaded model, None where none is."""
-        shelved = self._loaded.get((dialect, role))
-        return None if shelved is None else shelved.predictor(ROLES[dialect][role]).info
+        return self._roles.info((dialect, role))
 
     def status(self, dialect: str) -> dict[str, Standing]:
         """Return for each role what would answer or answers."""
-        standings = {}
-        for role in ROLES[dialect]:
-            standing = Standing(self._choice((dialect, role))[0])
-            shelved = self._loaded.get((dialect, role))
-            if shelved is not None:
-                standing = replace(standing, info=self.info(dialect, role), parameters=shelved.parameters)
-            standings[role] = standing
-        return standings
+        return self._roles.status(dialect)
 
-    def _choice(self, key: tuple[str, str]) -> tuple[str, str]:
-        return self._chosen.get(key) or (self.settings.model_of(*key), self.settings.device)
-
-    async def _shelved(self, dialect: str, role: str) -> Shelved:
-        key = dialect, role
-        if key not in self._loaded:
-            if not self.settings.auto_load:
-                raise NotLoaded(f"the model for {role} is not loaded")
-            await self.load(dialect, role)
-        return self._loaded[key]
-
-    def _let_go(self) -> None:
-        gone = self._shelf.keep_only(self._loaded.values())
-        for shelved in gone:
-            for predictor in shelved.predictors.values():
-                self._lane(predictor.info.device).forget(predictor)
-        if gone:
-            self._pool.submit(clear_out)
+    def _forget(self, predictor: Predictor[Any, Any]) -> None:
+        self._lane(predictor.info.device).forget(predictor)
 
     # Devices
 
@@ -276,23 +256,15 @@ class Service:
             for lane in self._lanes.values():
                 lane.look_after()
             if self.settings.idle_unload_s is not None:
-                self._unload_idle(time.monotonic() - self.settings.idle_unload_s)
-
-    def _unload_idle(self, before: float) -> None:
-        idle = [key for key, shelved in self._loaded.items() if not shelved.users and shelved.used_at < before]
-        for key in idle:
-            del self._loaded[key]
-        if idle:
-            self._let_go()
-
-
-def _refuse_many(texts: int) -> None:
-    if texts > MAX_TEXTS:
-        raise UsageError(f"{texts} labels or texts are more than the {MAX_TEXTS} that one request may have")
+                self._roles.unload_idle(time.monotonic() - self.settings.idle_unload_s)
 
 
 def _unless_fatal(result: Any) -> Any:
     """Raise what is no single input's own fault."""
-    if isinstance(result, VisioncliError) and not isinstance(result, RowError):
+    return result if isinstance(result, RowError) else _unless_an_error(result)
+
+
+def _unless_an_error(result: Any) -> Any:
+    if isinstance(result, VisioncliError):
         raise result
     return result

@@ -5,6 +5,7 @@ Knows nothing of flags, files or models.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,7 @@ FETCH_S = {"runpod": 30.0}  # the worker's own
 FETCH = 10.0  # seconds, as in the original handlers
 FETCHES = FetchOptions(guard=True, retries=0, max_bytes=32 * 10**6)  # nobody waits for a second try
 PIXELS = DecodeOptions(upright=False, alpha="drop", exact=True)  # the originals' plain convert("RGB")
+_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 ON_HAILO = frozenset({"classify", "embed"})  # tasks
@@ -84,12 +86,13 @@ class ServeSettings:
     max_batch: int | None = None  # pictures; None: the runtime's own choice
     max_wait_s: float = 0.005  # for pictures that are being decoded; an idle device starts at once where there are none
     max_queue: int | None = None  # requests at once for each dialect; None: QUEUES
+    max_jobs: int = 4096  # that wait, of each dialect that has them
     deadline_s: float = 600.0  # of one request
-    hang_after_s: float = 300.0  # a forward pass that takes longer is given up, and its device thread with it
+    hang_after_s: float = 300.0  # a step of a batch that takes longer is given up, and its device thread with it
     grace_s: float = 30.0  # for what runs when the server ends
     idle_unload_s: float | None = None
     preload: bool | None = None  # None: as the originals do
-    auto_load: bool = True
+    auto_load: bool = True  # of LAZY APIs; the others have no way to be told
     jobs_db: Path | None = None  # None: the user's state folder
     max_body_bytes: int | None = None  # None: BODY_BYTES
     fetch: FetchOptions = FETCHES  # `timeout_s` is FETCH_S's
@@ -101,6 +104,12 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         refuse_half_a_hailo(self.device, self.hailo_files)
+        for flag, seconds in (("--request-timeout", self.deadline_s), ("--hang-after", self.hang_after_s)):
+            if not seconds > 0:
+                raise UsageError(f"{flag}: {seconds:g} s leaves no time for an answer")
+        for key in self.api_keys:
+            if not _KEY.fullmatch(key):
+                raise UsageError("--api-key: a key is visible ASCII characters, for a header holds no others safely")
         if self.fidelity not in ("document", "original"):
             raise UsageError(f"unknown fidelity {self.fidelity!r}; known: document, original")
         for dialect, role in self.models:
@@ -121,3 +130,7 @@ class ServeSettings:
 
     def preloads(self, dialect: str) -> bool:
         return dialect not in LAZY if self.preload is None else self.preload
+
+    def auto_loads(self, dialect: str) -> bool:
+        """Whether a request loads a model that is not there: one that lay idle, say."""
+        return self.auto_load or dialect not in LAZY

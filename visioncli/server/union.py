@@ -103,7 +103,7 @@ def _paths(app: FastAPI) -> set[str]:
 
 def _meant(apps: Mapping[str, FastAPI], claims: Mapping[str, list[str]], scope: Scope) -> str | None:
     """The only API with such paths, whatever it says to this one; of several, the first that has the very route."""
-    claimants = claims.get(scope["path"].split("/", 2)[1], [])
+    claimants = claims.get(scope["path"].removeprefix("/").partition("/")[0], [])
     if len(claimants) == 1:
         return claimants[0]
     matches = {name: _match(apps[name], scope) for name in claimants}

@@ -2,7 +2,7 @@
 
 A hook is due from the moment its job ended, in the same transaction (`jobstore.py`), until the URL has answered 200 or
 two further attempts, ten seconds apart, have failed (docs.runpod.io, "Webhook notifications"). A URL that the guard
-refuses is not tried again: it would be refused again.
+refuses is not tried again: it would be refused again. As many calls to one host are under way as fetches may be.
 
 Knows nothing of how a dialect words a job.
 """
@@ -75,7 +75,7 @@ class Webhooks:
         while True:
             self._wake.clear()
             try:
-                for job in await self._store.due(self._api):
+                for job in await self._store.due(self._api, self._fetch.per_host):
                     if job.id not in self._calls:
                         self._calls[job.id] = asyncio.create_task(self._call(job))
             except OutputError as error:
@@ -88,6 +88,7 @@ class Webhooks:
         try:
             is_over = await self._is_told(job) or job.webhook_tries >= RETRIES
             await self._store.told(job, None if is_over else self._delay_s)
+            self.look()  # there is a place for its host's next one
         except OutputError as error:
             log.error("job %s: %s", job.id, error)  # it stays due
         finally:
@@ -96,7 +97,7 @@ class Webhooks:
     async def _is_told(self, job: Job) -> bool:
         """Whether the URL knows now, or cannot ever be told."""
         try:
-            status = await post(self._client, job.webhook or "", self._render(job))
+            status = await post(self._client, job.webhook or "", self._render(await self._store.whole(job)))
         except FetchError as error:
             log.warning("job %s: its web hook failed: %s", job.id, error)
             return error.code in _HOPELESS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,9 @@ class ClassifyOptions:
     def __post_init__(self) -> None:
         if not self.labels:
             raise UsageError("at least one label is needed")
-        if len(set(self.labels)) != len(self.labels):
-            raise UsageError(
-                "the labels repeat: " + ", ".join(sorted({x for x in self.labels if self.labels.count(x) > 1}))
-            )
+        repeated = sorted(label for label, count in Counter(self.labels).items() if count > 1)
+        if repeated:
+            raise UsageError("the labels repeat: " + ", ".join(repeated))
         if self.scoring not in SCORINGS:
             raise UsageError(f"unknown scoring {self.scoring!r}; known: {', '.join(SCORINGS)}")
         if self.top_k is not None and self.top_k < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -67,7 +68,7 @@ def refuse_bad_prompts(prompts: tuple[str, ...]) -> None:
     folded = [" ".join(prompt.lower().split()) for prompt in prompts]
     if "" in folded:
         raise UsageError("a prompt is empty")
-    repeated = sorted({prompt for prompt in folded if folded.count(prompt) > 1})
+    repeated = sorted(prompt for prompt, count in Counter(folded).items() if count > 1)
     if repeated:
         raise UsageError("the prompts repeat: " + ", ".join(repeated))
 

@@ -17,7 +17,7 @@ from tests.models import checkpoints, hailo_programmes
 from tests.server.dialects.serving import serving
 from visioncli.models import load_all
 from visioncli.models.runtime import HailoRequest
-from visioncli.server import lane
+from visioncli.server import health
 from visioncli.server.settings import ServeSettings
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4}
@@ -53,7 +53,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_a_device_that_is_back_answers_again_and_the_server_says_so_unasked(
     clip: Path, hailo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane, "WOUND_S", 0.2)
+    monkeypatch.setattr(health, "WOUND_S", 0.2)
     with serving("hailo-clip", on_hailo(clip, tmp_path), load=load_all) as url:
         before = requests.post(f"{url}/v1/embed/image", json=PICTURE, timeout=60).json()
         monkeypatch.setenv("HAILO_DOUBLE_VANISH", "2")

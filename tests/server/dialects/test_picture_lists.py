@@ -15,7 +15,6 @@ from visioncli.errors import FetchError
 from visioncli.server.dialects import picture_lists
 from visioncli.server.dialects.picture_lists import AT_ONCE, read_pictures
 from visioncli.server.payloads import Payloads, Picture
-from visioncli.server.refusals import TooLate
 
 FILES = {f"{number}.png": png(colour_of(number)) for number in range(20)}
 
@@ -26,11 +25,11 @@ def server() -> Iterator[misbehaving.Server]:
         yield running
 
 
-def read(given: Sequence[str], deadline_s: float = 20) -> list[Picture]:
+def read(given: Sequence[str]) -> list[Picture]:
     async def work() -> list[Picture]:
         payloads = Payloads(LOOPBACK)
         try:
-            return await read_pictures(payloads, given, deadline_s)
+            return await read_pictures(payloads.picture, given)
         finally:
             await payloads.close()
 
@@ -61,8 +60,3 @@ def test_pictures_are_bounded_together(server: misbehaving.Server, monkeypatch: 
     monkeypatch.setattr(picture_lists, "TOTAL_BYTES", sum(len(data) for data in FILES.values()) - 1)
     with pytest.raises(FetchError, match="together"):
         read(urls(server, *(f"/ok/{name}" for name in FILES)))
-
-
-def test_a_request_s_deadline_holds_for_fetching_too(server: misbehaving.Server) -> None:
-    with pytest.raises(TooLate):
-        read(urls(server, "/slow?s=5", "/ok/1.png"), deadline_s=0.2)

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from tests.server.transcripts import runpod as document
 from tests.server.transcripts.reading import Curl, alike, parsed, replaced
 from visioncli.errors import UsageError
 from visioncli.server.dialects.runpod_asking import Rates
-from visioncli.server.jobstore import Job, JobStore
+from visioncli.server.job import Job
+from visioncli.server.jobstore import JobStore
 from visioncli.server.refusals import Busy
 
 ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-e1"
@@ -433,6 +436,43 @@ def test_a_full_queue_is_429_for_runsync_and_health_stays_open(tmp_path: Path, g
         assert running.ask("GET", "/v2/a/health").status_code == 200
 
 
+@pytest.mark.parametrize("route", ["run", "runsync"])
+def test_a_job_that_finds_no_room_is_429(tmp_path: Path, route: str) -> None:
+    with serving(tmp_path / "jobs.sqlite", max_jobs=0) as running:
+        answer = running.ask("POST", f"/v2/a/{route}", {"input": EMBED})
+    words = "as many jobs as there is room for are waiting already"
+    assert (answer.status_code, answer.json(), answer.headers["Retry-After"]) == (429, {"error": words}, "10")
+
+
+def test_nothing_is_kept_of_a_job_that_no_worker_reads(tmp_path: Path) -> None:
+    given = {"task": "embed", "image_base64": "no picture", "labels": ["cat"]}
+    more = {"s3Config": {"accessSecret": "hush"}, "policy": {"ttl": 20_000}, "other": "x" * 1000}
+    with serving(tmp_path / "jobs.sqlite") as running:
+        running.end_of(running.run(given | {"secret": "hush"}, **more))
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as kept:
+        ((payload,),) = kept.execute("SELECT payload FROM jobs").fetchall()  # of a failed one
+    assert json.loads(payload) == {"input": given}
+
+
+def test_a_long_output_is_told_by_its_job_and_not_in_the_list(tmp_path: Path) -> None:
+    output = json.dumps({"embeddings": ["a" * 400_000]}, separators=(",", ":")).encode()
+
+    async def leave() -> None:
+        store = JobStore(tmp_path / "jobs.sqlite")
+        await store.submit(Job(id="a", api="runpod", kind="siglip", payload=b"{}", time_limit_s=9, ttl_s=99, keep_s=99))
+        taken = await store.take("runpod")
+        assert taken is not None and await store.finish(taken, output)
+        await store.close()
+
+    asyncio.run(leave())
+    with serving(tmp_path / "jobs.sqlite") as running:
+        assert running.status("a")["output"] == json.loads(output)
+        (listed,) = running.ask("GET", "/v2/siglip/requests").json()["requests"]
+        assert (listed["status"], "output" in listed) == ("COMPLETED", False)
+        stream = running.ask("GET", "/v2/siglip/stream/a").json()["stream"]
+    assert stream == [{"output": json.loads(output)}]
+
+
 def test_the_third_purge_within_ten_seconds_is_429(tmp_path: Path) -> None:
     with serving(tmp_path / "jobs.sqlite") as running:
         answers = [running.ask("POST", "/v2/a/purge-queue") for _ in range(3)]
@@ -489,5 +529,5 @@ def test_the_openapi_document_has_every_route_and_refusal(place: Place) -> None:
     }
     for item in paths.values():
         for operation in item.values():
-            assert set(operation["responses"]) == {"200", "400", "401", "404", "405", "429", "500", "503"}
+            assert set(operation["responses"]) == {"200", "400", "401", "404", "405", "408", "429", "500", "503"}
             assert all("application/json" in one["content"] for one in operation["responses"].values())

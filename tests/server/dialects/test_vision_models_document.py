@@ -114,13 +114,18 @@ def test_a_job(run: Any, server: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Result: " in capsys.readouterr().out
 
 
-def test_a_smaller_model_is_loaded_and_unloaded(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The directory of that name stands for the hub's model."""
-    bundled = ROOT / "visioncli/models/demo/grounding_dino"
-    shutil.copytree(bundled, tmp_path / "IDEA-Research/grounding-dino-tiny")
+def test_a_smaller_model_is_loaded_and_unloaded(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundled one stands for the hub's, where the hub's library would have put it."""
+    repository = tmp_path / "hub/models--IDEA-Research--grounding-dino-tiny"
+    shutil.copytree(ROOT / "visioncli/models/demo/grounding_dino", repository / "snapshots" / ("a" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("a" * 40)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     names = run("manage")
     told = ast.literal_eval(capsys.readouterr().out)["models"]["grounding_dino"]
-    assert (told["model_id"], told["loaded"]) == ("grounding-dino-tiny", True)
+    assert (told["model_id"], told["loaded"]) == ("IDEA-Research/grounding-dino-tiny", True)
     url = names["response"].url
     assert requests.get(url, timeout=10).json()["models"]["grounding_dino"]["loaded"] is False
 

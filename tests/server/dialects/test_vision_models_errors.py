@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import struct
 from collections.abc import Iterator
@@ -13,7 +14,12 @@ import pytest
 import requests
 
 from tests import misbehaving
+from tests.server.dialects.serving import ROOT
 from tests.server.dialects.vision_serving import DEPTH, PICTURE, SAM3, Client, serving, text
+from tests.server.looping import in_loop
+from visioncli.errors import UsageError
+from visioncli.server.dialects.vision_models import schemas
+from visioncli.server.dialects.vision_models.inference import planned
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,11 @@ def jobs_db(tmp_path: Path) -> Path:
         ("/inference/sam3", SAM3 | {"images": ["file:///etc/passwd"]}, "Failed to decode image: "),
         ("/inference/sam3", SAM3 | {"images": [text(b"GIF89a")]}, "Failed to decode image: "),
         ("/inference/sam3", SAM3 | {"images": [text(b"no picture")]}, "Failed to decode image: no known picture"),
-        ("/inference/sam3", SAM3 | {"images": ["http://169.254.169.254/x"]}, "Failed to decode image: 169.254."),
+        (
+            "/inference/sam3",
+            SAM3 | {"images": ["http://169.254.169.254/x"]},
+            "Failed to decode image: 169.254.169.254 does not",
+        ),
         ("/inference/sam3", SAM3 | {"model_id": "../etc"}, "model_id '../etc' is neither a hub id"),
         ("/inference/grounding-dino", SAM3 | {"box_threshold": -1}, "box_threshold: Input should be greater than"),
         ("/inference/depth-anything", DEPTH | {"export_format": "gs_ply"}, "export_format gs_ply needs a model with"),
@@ -62,6 +72,59 @@ def test_a_wrong_request_is_a_400_with_one_sentence(client: Client, path: str, b
     status, found = client.post(path, body)
     assert (status, list(found)) == (400, ["detail"])
     assert found["detail"].startswith(detail)
+
+
+BAD = [0] * 100_000
+HOSTILE = [  # what there is too much of, or wrong in a hundred thousand places -> how the only sentence begins
+    ({"images": BAD}, "images.0.str: Input should be a valid string; images.0.ImageInput: "),
+    ({"images": ["x"] * 257}, "images: List should have at most 256 items"),
+    ({"prompts": BAD}, "prompts.list[str].0: Input should be a valid string; prompts.list[list[str]].0: "),
+    (
+        {"prompts": [BAD[:50_000]] * 2},
+        "prompts.list[str].0: Input should be a valid string; prompts.list[list[str]].0.0: ",
+    ),
+    ({"prompts": ["x"] * 4097}, "prompts.list[str]: List should have at most 4096 items"),
+    ({"images": ["x"] * 2, "prompts": [["x"] * 4096, ["x"]]}, "4097 prompts in all lists together are more than"),
+    ({"images": ["x"] * 65, "prompts": ["x"] * 4096}, "266240 prompts of all images together are more than"),
+    ({"resolve_overlaps": ["x"] * 100_000}, "resolve_overlaps.bool: Input should be a valid boolean; resolve_over"),
+    ({"model_id": "x" * 500_000}, "model_id: String should have at most 200 characters"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "detail"), HOSTILE)
+@pytest.mark.parametrize("path", ["/inference/sam3", "/jobs/submit/sam3"])
+def test_a_thousand_faults_are_told_as_shortly_as_one(client: Client, path: str, wrong: Any, detail: str) -> None:
+    status, found = client.post(path, {"images": ["x"], "prompts": ["x"]} | wrong)
+    assert (status, found["detail"][: len(detail)]) == (400, detail)
+    assert len(found["detail"]) < 500
+
+
+@in_loop
+async def test_prompts_have_so_many_characters_at_most_in_all_lists_together() -> None:
+    long = "x" * 2**19
+    asked = schemas.Sam3Request(images=["a", "b"], prompts=[[long], [long, "y"]])
+    with pytest.raises(UsageError, match=r"^1048577 characters of prompts are more than the 1048576 that"):
+        await planned("sam3", asked)
+
+
+def test_a_422_does_not_send_back_what_is_long(jobs_db: Path) -> None:
+    with serving(jobs_db, fidelity="original") as url:
+        found = [Client(url).post("/inference/sam3", {"images": ["x"], "prompts": given}) for given in (BAD, [0])]
+    assert [(status, len(str(body)) < 1000) for status, body in found] == [(422, True)] * 2
+    assert found[1][1]["detail"][0] == {
+        "type": "string_type",
+        "loc": ["body", "prompts", "list[str]", 0],
+        "msg": "Input should be a valid string",
+        "input": 0,
+    }
+
+
+def test_many_prompts_are_answered_each_in_its_place(client: Client) -> None:
+    prompts = [f"{name} {number}" for number in range(20) for name in ("truck", "TRUCK", "cat")]
+    (found,) = client.answer("/inference/sam3", SAM3 | {"prompts": prompts, "threshold": 0.9})["results"]
+    assert [(each["prompt_index"], each["prompt"]) for each in found] == list(enumerate(prompts))
+    results = [each["result"] for each in found]
+    assert results[1::3] == results[0::3]  # upper and lower case are the same, and asked once
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b'{"images": NaN}', b""])
@@ -86,13 +149,34 @@ def test_a_body_that_is_too_large_is_a_413(client: Client) -> None:
 def test_a_model_that_is_not_to_be_found_is_a_404(client: Client) -> None:
     for path, body in (("/models/load", {"model_type": "sam3"}), ("/inference/sam3", SAM3)):
         status, found = client.post(path, body | {"model_id": "nobody/nothing"})
-        assert (status, found["detail"][:37]) == (404, "nobody/nothing is not in the cache (/")
+        words = "there is no model nobody/nothing here, and none that can be fetched"
+        assert (status, found) == (404, {"detail": words})
     assert client.post("/inference/sam3", SAM3)[0] == 200  # what was loaded is still there
 
 
-def test_a_model_of_another_kind_is_a_500(client: Client) -> None:
+def test_a_model_of_another_kind_is_a_400(client: Client) -> None:
     status, found = client.post("/models/load", {"model_type": "sam3", "model_id": "demo/dinov3"})
-    assert (status, found) == (500, {"detail": "demo/dinov3 can embed, not segment"})
+    assert (status, found) == (400, {"detail": "demo/dinov3 can embed, not segment"})
+
+
+def test_a_request_names_no_directory_of_this_machine(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that is called as a model may be, where the server runs."""
+    shutil.copytree(ROOT / "visioncli/models/demo/sam3", tmp_path / "org/name")
+    monkeypatch.chdir(tmp_path)
+    status, found = client.post("/models/load", {"model_type": "sam3", "model_id": "org/name"})
+    assert (status, found) == (404, {"detail": "there is no model org/name here, and none that can be fetched"})
+    assert client.get("/models/status")[1]["models"]["sam3"]["model_id"] == "demo"
+
+
+@pytest.mark.parametrize("path", ["/inference/sam3", "/models/load"])
+def test_a_folder_of_the_servers_own_is_named_by_its_last_part(jobs_db: Path, tmp_path: Path, path: str) -> None:
+    with serving(jobs_db, model=str(tmp_path / "empty")) as url:
+        status, found = Client(url).post(path, SAM3 | {"model_type": "sam3"})
+        told = Client(url).get("/models/status")[1]["models"]["sam3"]["model_id"]
+    words = "there is no model empty here, and none that can be fetched"
+    assert (status, found, told) == (404, {"detail": words}, "empty")
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/jobs", 405)])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.server.dialects.vision_serving import DEPTH, PICTURE, SAM3, Client, serving, text
+from visioncli.server.job import INLINE_BYTES
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -61,6 +66,34 @@ def test_jobs_are_listed_by_id_with_their_time(client: Client) -> None:
     assert next(iter(listed)) == job["job_id"]  # the newest
     assert {key: value for key, value in listed[job["job_id"]].items() if key != "processing_time"} == job
     assert 0 < listed[job["job_id"]]["processing_time"] < 60
+
+
+def test_a_long_result_is_told_by_its_job_alone(client: Client) -> None:
+    asked = SAM3 | {"output_format": "dense", "threshold": 0.0}
+    now = client.answer("/inference/sam3", asked)
+    job = ended(client, client.answer("/jobs/submit/sam3", asked)["job_id"])
+    assert len(json.dumps(now, separators=(",", ":"))) > INLINE_BYTES
+    assert job["result"] | {"processing_time": 0} == now | {"processing_time": 0}
+    _, listed = client.get("/jobs")
+    shown = listed[job["job_id"]]
+    assert (shown["status"], shown["result"]) == ("completed", None)
+    assert shown | {"result": 0, "processing_time": 0} == job | {"result": 0, "processing_time": 0}
+
+
+def test_a_job_that_finds_no_room_is_a_503(tmp_path: Path) -> None:
+    with serving(tmp_path / "jobs.sqlite", max_jobs=0) as url:
+        refused = requests.post(f"{url}/jobs/submit/sam3", json=SAM3, timeout=60)
+    words = "as many jobs as there is room for are waiting already"
+    assert (refused.status_code, refused.json(), refused.headers["Retry-After"]) == (503, {"detail": words}, "10")
+
+
+def test_nothing_is_kept_of_a_job_that_no_model_reads(tmp_path: Path) -> None:
+    asked = {"images": [text(b"no picture")], "prompts": ["truck"], "threshold": 1}
+    with serving(tmp_path / "jobs.sqlite") as url:
+        ended(Client(url), Client(url).answer("/jobs/submit/sam3", asked | {"secret": "x" * 1000})["job_id"])
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as kept:
+        ((payload,),) = kept.execute("SELECT payload FROM jobs").fetchall()  # of a failed one
+    assert json.loads(payload) == asked
 
 
 def test_a_deleted_job_is_gone(client: Client) -> None:

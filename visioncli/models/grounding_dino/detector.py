@@ -15,6 +15,7 @@ from typing import Any
 from visioncli.errors import PredictError
 from visioncli.models.phrases import Text
 from visioncli.models.preprocess import Recipe
+from visioncli.models.steps import step
 
 
 class Detector:
@@ -45,6 +46,7 @@ class Detector:
     def _read(self, values: Any, mask: Any, text: Text) -> tuple[Any, Any]:
         import torch
 
+        step()
         ids = torch.from_numpy(text.ids).to(self.device).expand(len(values), -1)
         out = self._module(pixel_values=values, pixel_mask=mask, input_ids=ids)
         logits = out.logits[..., : len(text.ids)].float()  # the rest is padding

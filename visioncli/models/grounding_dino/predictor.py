@@ -24,6 +24,7 @@ from visioncli.models.grounding_dino.detector import Detector
 from visioncli.models.grounding_dino.pixels import Sight
 from visioncli.models.phrases import Phrases, Text
 from visioncli.models.preprocess import Pixels
+from visioncli.models.steps import step
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Sample
 from visioncli.tasks.detect import DetectOptions
@@ -65,7 +66,10 @@ class DetectPredictor:
         texts, detector = self._phrases.texts(options.prompts), self._detector
         tower = Tower(str, lambda dtype, pixels: detector.ask(dtype, pixels, texts), detector.device, self.info.dtype)
         different = {id(row): row for row in inputs}  # a short batch is filled up with its last row
-        found = {key: tower.vectors([row])[0] for key, row in different.items()}
+        found: dict[int, NDArray[np.float32] | PredictError] = {}
+        for key, row in different.items():
+            step()
+            found[key] = tower.vectors([row])[0]
         return [found[id(row)] for row in inputs]
 
     def postprocess(

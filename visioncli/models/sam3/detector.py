@@ -19,6 +19,7 @@ from visioncli.models.dual_encoder import is_out_of_memory
 from visioncli.models.preprocess import Pixels
 from visioncli.models.runtime import PRECISIONS, padded
 from visioncli.models.sam3.prompts import PromptReader, Words
+from visioncli.models.steps import step
 
 MASK_PIXELS = 2 * 288 * 288  # of one query, over all pairs that are asked at once: two pairs at the real size
 
@@ -104,6 +105,7 @@ class Detector:
         size = max(1, MASK_PIXELS // (height * width))
         found: list[list[Found | None]] = [[] for _ in pixels]
         for some in (pairs[n : n + size] for n in range(0, len(pairs), size)):
+            step()
             for (image, _), part in zip(some, _passed(_ask(module, seen, words, some), some, threshold), strict=True):
                 found[image].append(part)
         return [_together(parts) for parts in found]

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.models.runtime import SLOTS
-from visioncli.models.text import TextRecipe
+from visioncli.models.steps import step
+from visioncli.models.text import LONGEST, TextRecipe
 
 KNOWN = 1024  # prompts; 34 MB at 32 tokens of 256 channels
 
@@ -39,11 +40,11 @@ class PromptReader:
         """Return the words of P prompts, in order. A prompt's do not depend on those beside it."""
         import torch
 
-        keys = [(str(module.dtype), prompt) for prompt in prompts]
+        keys = [(str(module.dtype), prompt[:LONGEST]) for prompt in prompts]  # what is read: keys are kept
         with self._lock:
             found = {key: self._known[key] for key in keys if key in self._known}
-            found |= self._read(module, [key for key in keys if key not in found])
-            self._remember(found)
+        found |= self._read(module, [key for key in keys if key not in found])  # unlocked: a device may hang
+        self._remember(found)
         return Words(*(torch.cat(part) for part in zip(*(found[key] for key in keys), strict=True)))
 
     def tokens(self, prompt: str) -> NDArray[np.int64]:
@@ -52,8 +53,7 @@ class PromptReader:
         A longer prompt is cut before its end mark.
         """
         recipe = self._tokenizer
-        marks = len(recipe.start) + 1
-        count = min(len(recipe.pieces(recipe.clean(prompt))) + marks, recipe.length)
+        count = len(recipe.start) + len(recipe.read(prompt)) + 1  # with both marks
         return np.stack([recipe.ids(prompt), np.arange(recipe.length) < count])
 
     def _read(self, module: Any, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Words]:
@@ -62,6 +62,7 @@ class PromptReader:
 
         found: dict[tuple[str, str], Words] = {}
         for first in range(0, len(keys), SLOTS):
+            step()
             some = keys[first : first + SLOTS]
             tokens = torch.from_numpy(np.stack([self.tokens(prompt) for _, prompt in some])).to(self._device)
             ids, real = tokens.unbind(1)  # (n, T) each
@@ -70,8 +71,9 @@ class PromptReader:
         return found
 
     def _remember(self, words: dict[tuple[str, str], Words]) -> None:
-        for key, each in words.items():
-            self._known[key] = each
-            self._known.move_to_end(key)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+        with self._lock:
+            for key, each in words.items():
+                self._known[key] = each
+                self._known.move_to_end(key)
+            while len(self._known) > KNOWN:
+                self._known.popitem(last=False)

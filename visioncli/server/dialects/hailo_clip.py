@@ -15,18 +15,19 @@ Deviations from the original:
 - With cosines the document's Python example finds nothing above its threshold of 0.5 in most pictures: an empty
   `classifications`, as the original answers.
 - `top_k` that is no whole number from 0 and `threshold` that is no number are 400 with a sentence (there: 500).
+- At most 4,096 prompts: more is 400. Of a text or a prompt the first 10,000 characters are looked at, and of those, as
+  in the original, as many pieces as the model reads (CLIP: 77).
 - A text of blanks is no text: 400 `Missing 'text' field`. One that is not among those computed before: 400 with a
   sentence.
 - `/health` is 503 with "status": "unhealthy" while nothing can be answered.
 - More than ten requests at once, and a server that is stopping: 503 with Retry-After. With keys configured (`Bearer`
-  or `x-api-key`): 401. A body over the limit: 413. Another method: 405 as JSON.
+  or `x-api-key`): 401. A body over the limit: 413; one that does not come in: 408. Another method: 405 as JSON.
 
 `--fidelity original` changes nothing here.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -38,14 +39,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from visioncli.errors import DecodeError, FetchError, PredictError, UsageError, VisioncliError
-from visioncli.io.decode import decode
 from visioncli.io.licences import ALIASES
 from visioncli.server.auth import bearer, is_allowed
 from visioncli.server.bodies import json_response, read_json, while_connected
 from visioncli.server.dialects import hailo_shapes as shapes
 from visioncli.server.dialects.label_lists import best_first, distinct, in_places, softmax
+from visioncli.server.limits import MOST_TEXTS, refuse_many
 from visioncli.server.payloads import Picture, Text
-from visioncli.server.refusals import Busy, ClientLeft, NotJson, NotLoaded, TooLarge, TooLate
+from visioncli.server.refusals import Busy, ClientLeft, NotJson, NotLoaded, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 from visioncli.server.settings import HAILO_MODEL
 from visioncli.tasks.classify import ClassifyOptions
@@ -64,6 +65,7 @@ STATUS: dict[type[Exception], tuple[int, str | None]] = {  # None: the error's o
     DecodeError: NO_IMAGE,
     PredictError: (500, "Failed to encode image"),
     TooLarge: (413, "Request body too large"),
+    TooSlow: (408, "Request timed out"),
     Busy: (503, "Server busy"),
     TooLate: (503, "Request timed out"),
     NotLoaded: (503, "Model not loaded"),
@@ -128,10 +130,11 @@ async def _timed(answer: Answer, service: Service, body: Mapping[str, Any]) -> d
 
 async def classify(service: Service, body: Mapping[str, Any]) -> dict[str, Any]:
     picture = await _picture(service, body)
-    prompts = body.get("prompts")
-    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-        await asyncio.to_thread(decode, picture.data, service.settings.decode)  # a bad image is named first
-        raise UsageError("Missing or invalid 'prompts' array")
+    try:
+        prompts = _prompts(body)
+    except UsageError:
+        await service.looked(picture, lambda decoded: None)  # a bad image is named first
+        raise
     threshold, top_k = _threshold(body), _top_k(body)
     options = ClassifyOptions(distinct(prompts), scoring="cosine")
     (found,) = await service.ask(NAME, "classify", [picture], options)
@@ -178,6 +181,15 @@ async def _picture(service: Service, body: Mapping[str, Any]) -> Picture:
     if not isinstance(image, str):
         raise FetchError("input_missing", "there is no image")
     return await service.payloads(NAME).unpack(image)
+
+
+def _prompts(body: Mapping[str, Any]) -> list[str]:
+    prompts = body.get("prompts")
+    if isinstance(prompts, list):
+        refuse_many(len(prompts), MOST_TEXTS, "prompts")
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
+        raise UsageError("Missing or invalid 'prompts' array")
+    return prompts
 
 
 def _threshold(body: Mapping[str, Any]) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from visioncli.server.limits import MOST_TEXTS
+
 
 class Fault(BaseModel):
     error: str
@@ -36,13 +38,13 @@ class Embedding(BaseModel):
     model: str
 
 
-FAULTS = {status: {"model": Fault} for status in (400, 401, 404, 405, 413, 500, 503)}
+FAULTS = {status: {"model": Fault} for status in (400, 401, 404, 405, 408, 413, 500, 503)}
 HEALTH: dict[int | str, dict[str, Any]] = {200: {"model": Health}, 503: {"model": Health}, 405: {"model": Fault}}
 
 _IMAGE = {"type": "string", "description": "base64, with or without data:image/…;base64, before it"}
 _CLASSIFY = {
     "image": _IMAGE,
-    "prompts": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "prompts": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_TEXTS},
     "top_k": {"type": "integer", "minimum": 0, "default": 3},
     "threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.0},
 }

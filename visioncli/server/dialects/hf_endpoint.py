@@ -15,9 +15,12 @@ Deviations from the original:
 - A dict with an image and no text is no similarity; a short text alone without a mode is an image: the document's rule.
 - `data:` before base64, `{"image": ...}` (the JavaScript client's) and labels as one text with commas are accepted.
 - An image's type may be absent or wrong: its first bytes tell. `hypothesis_template` has `{}` for the label.
+- At most 256 pictures, 4,096 texts or labels and 262,144 scores a request, a template of 500 characters: more is 400.
+  Of a text the first 10,000 characters are looked at (there: all, of which 64 pieces count here as there).
 - Empty texts are refused. The pipeline routes, which a custom handler has not, answer for every model id.
-- 401 for a wrong key; 413 for a body over the limit; 503 with Retry-After for a full queue, a server that stops and
-  a time-out. Every other error is 400, as the toolkit around the original has it. Unknown paths: 404 as JSON.
+- 401 for a wrong key; 408 for a body that does not come in; 413 for one over the limit; 503 with Retry-After for a full
+  queue, a server that stops and a time-out. Every other error is 400, as the toolkit around the original has it.
+  Unknown paths: 404 as JSON.
 
 `--fidelity original`: softmax over raw cosines; a flat list for one image in a list; `image` alone means similarity; a
 short text alone is a text.
@@ -41,7 +44,7 @@ from visioncli.server.auth import bearer, is_allowed
 from visioncli.server.bodies import json_response, parse_json, read_body, while_connected
 from visioncli.server.dialects import hf_shapes as shapes
 from visioncli.server.dialects.hf_modes import NAME, PIPELINES, Ask, Question, answer
-from visioncli.server.refusals import Busy, ClientLeft, NotLoaded, TooLarge, TooLate
+from visioncli.server.refusals import Busy, ClientLeft, NotLoaded, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 
 RETRY_AFTER_S = 1
@@ -54,6 +57,7 @@ STATUS: dict[type[Exception], int] = {
     TooLate: 503,
     Busy: 503,
     TooLarge: 413,
+    TooSlow: 408,
     ClientLeft: 499,  # seen by the access log alone
     Exception: 500,
 }

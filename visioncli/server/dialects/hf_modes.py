@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
-from visioncli.server.dialects.label_lists import Scores, best_first, distinct, in_places, softmax
+from visioncli.server.dialects.label_lists import Scores, best_first, distinct, in_places, softmax, split
 from visioncli.server.dialects.picture_lists import read_pictures
+from visioncli.server.limits import MOST_PICTURES, MOST_SCORES, MOST_TEXTS, brief, in_turn, refuse_many
 from visioncli.server.payloads import Picture, Text
 from visioncli.server.service import Service
 from visioncli.tasks.classify import ClassifyOptions, Labelled
 from visioncli.tasks.embed import EmbedOptions
 
 NAME = "hf-endpoint"
-SHORT = 500  # characters; a text is shorter: hf-endpoint-siglip2.md, Auto-Detection Logic
+SHORT_TEXT = 500  # characters; a text is shorter: hf-endpoint-siglip2.md, Auto-Detection Logic
 NO_TEXTS = ("http", "data:")  # what begins so is an image
 IMAGES, TEXTS = ("images", "image"), ("texts", "text")  # keys of `inputs`; the first that is there counts
-SHOWN = 100  # characters of a client's own words in an error
 MEANT = {  # options of feature-extraction that can be kept only so
     "prompt_name": (None,),
     "dimensions": (None,),
@@ -52,11 +52,12 @@ class Ask(Protocol):
 
 async def answer(service: Service, question: Question) -> Any:
     """Answer in the mode that is named, or else detected. Raises UsageError, RowError and what `ask` raises."""
+    _refuse_long(question.inputs, MOST_TEXTS, "inputs")
     mode = question.parameters.get("mode")
     if mode is None:
         mode = detect(question, is_original=_is_original(service))
     if not isinstance(mode, str) or mode not in MODES:
-        raise UsageError(f"Unknown mode: {str(mode)[:SHOWN]}. Supported: {', '.join(MODES)}")
+        raise UsageError(f"Unknown mode: {brief(mode)}. Supported: {', '.join(MODES)}")
     return await MODES[mode](service, question)
 
 
@@ -82,8 +83,10 @@ async def zero_shot(service: Service, question: Question) -> list[Any]:
     is_original = _is_original(service)
     scoring = "cosine" if is_original else "softmax"
     options = ClassifyOptions(distinct(labels), (_template(question.parameters),), scoring)
+    count = len(given) * len(labels)
+    refuse_many(count, MOST_SCORES, "scores")
     found = await service.ask(NAME, "classify", await _pictures(service, given), options)
-    rows = [_ranked(labels, _shares(labels, each, scoring))[:top_k] for each in found]
+    rows = await in_turn(count, lambda: [_ranked(labels, _shares(labels, each, scoring))[:top_k] for each in found])
     return rows[0] if is_alone or (is_original and len(rows) == 1) else rows
 
 
@@ -103,11 +106,13 @@ async def similarity(service: Service, question: Question) -> dict[str, Any]:
     inputs = question.inputs
     if not isinstance(inputs, dict) or not _has(inputs, IMAGES) or not _has(inputs, TEXTS):
         raise UsageError("similarity needs inputs with image or images, and text or texts")
-    given, texts = _many(inputs, IMAGES), [_text(each) for each in _many(inputs, TEXTS)]
+    given = _many(inputs, IMAGES, MOST_PICTURES)
+    texts = [_text(each) for each in _many(inputs, TEXTS, MOST_TEXTS)]
+    refuse_many(len(given) * len(texts), MOST_SCORES, "scores")
     options = ClassifyOptions(distinct(texts), scoring="cosine") if texts else None
     pictures = await _pictures(service, given)
     found = await service.ask(NAME, "classify", pictures, options) if options else []
-    rows = [in_places(texts, each).astype(np.float32) for each in found]
+    rows = await in_turn(len(given) * len(texts), lambda: [in_places(texts, each).astype(np.float32) for each in found])
     return {"similarity_scores": rows or [[] for _ in given], "image_count": len(given), "text_count": len(texts)}
 
 
@@ -124,7 +129,7 @@ async def feature_extraction(service: Service, question: Question) -> list[NDArr
     options = {**question.parameters, **question.root}
     for name, allowed in MEANT.items():
         if options.get(name) not in allowed:
-            raise UsageError(f"{name} {str(options[name])[:SHOWN]!r} is not supported")
+            raise UsageError(f"{name} {brief(options[name])!r} is not supported")
     normalize = options.get("normalize") is not False
     if isinstance(question.inputs, Picture):
         found = await service.ask(NAME, "embed", [question.inputs], EmbedOptions(normalize))
@@ -138,6 +143,7 @@ async def sentence_similarity(service: Service, question: Question) -> list[floa
     inputs = question.inputs
     if not isinstance(inputs, dict) or not isinstance(inputs.get("sentences"), list):
         raise UsageError("sentence-similarity needs inputs with source_sentence and sentences")
+    _refuse_long(inputs["sentences"], MOST_TEXTS - 1, "sentences")
     vectors = await _text_vectors(service, [inputs.get("source_sentence"), *inputs["sentences"]])
     source, *others = (vector.astype(np.float64) for vector in vectors)
     return [float(source @ other) for other in others]
@@ -159,27 +165,28 @@ def _has(inputs: Mapping[str, Any], keys: Sequence[str]) -> bool:
 
 
 def _is_short_text(text: Any) -> bool:
-    return isinstance(text, str) and len(text) < SHORT and not text.startswith(NO_TEXTS)
+    return isinstance(text, str) and len(text) < SHORT_TEXT and not text.startswith(NO_TEXTS)
 
 
 def _listed(inputs: Any) -> tuple[list[Any], bool]:
     """Return the images of `inputs`, and whether it was one alone."""
     if isinstance(inputs, dict) and _has(inputs, IMAGES):
         inputs = inputs.get("images", inputs.get("image"))
+    _refuse_long(inputs, MOST_PICTURES, "pictures")
     return (inputs, False) if isinstance(inputs, list) else ([inputs], True)
 
 
-def _many(inputs: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
+def _many(inputs: Mapping[str, Any], keys: Sequence[str], most: int) -> list[Any]:
     """Return what stands under the first of the keys that is there; one thing alone as a list."""
     given = next(inputs[key] for key in keys if key in inputs)
+    _refuse_long(given, most, keys[0])
     return given if isinstance(given, list) else [given]
 
 
 async def _pictures(service: Service, given: Sequence[Any]) -> list[Picture]:
     if len(given) == 1 and isinstance(given[0], Picture):
         return [given[0]]
-    payloads = service.payloads(NAME)
-    return await read_pictures(payloads, [_image(each) for each in given], service.settings.deadline_s)
+    return await read_pictures(service.payloads(NAME).picture, [_image(each) for each in given])
 
 
 def _image(given: Any) -> str:
@@ -198,6 +205,7 @@ def _text(given: Any) -> str:
 
 
 async def _text_vectors(service: Service, given: Sequence[Any], normalize: bool = True) -> list[NDArray[np.float32]]:
+    _refuse_long(given, MOST_TEXTS, "texts")
     texts = [_text(each) for each in given]
     if not all(text.strip() for text in texts):
         raise UsageError("a text is empty")
@@ -208,7 +216,8 @@ async def _text_vectors(service: Service, given: Sequence[Any], normalize: bool 
 def _labels(parameters: Mapping[str, Any]) -> list[str]:
     given = parameters.get("candidate_labels")
     if isinstance(given, str):
-        given = [label.strip() for label in given.split(",") if label.strip()]
+        given = split(given)
+    _refuse_long(given, MOST_TEXTS, "labels")
     if given is None or given == []:
         raise UsageError("candidate_labels is required for zero-shot classification")
     if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
@@ -229,7 +238,14 @@ def _template(parameters: Mapping[str, Any]) -> str:
         return "{}"
     if not isinstance(template, str):
         raise UsageError("hypothesis_template must be a string")
+    if len(template) > SHORT_TEXT:
+        raise UsageError(f"hypothesis_template has more than {SHORT_TEXT} characters")
     return template
+
+
+def _refuse_long(given: Any, most: int, what: str) -> None:
+    if isinstance(given, list):
+        refuse_many(len(given), most, what)
 
 
 def _shares(labels: Sequence[str], found: Labelled, scoring: str) -> Scores:

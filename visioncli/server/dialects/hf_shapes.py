@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
+from visioncli.server.limits import MOST_TEXTS
+
 
 class Fault(BaseModel):
     error: str
@@ -27,14 +29,16 @@ class Similarity(BaseModel):
     text_count: int
 
 
-_FAULTS: dict[int | str, dict[str, Any]] = {status: {"model": Fault} for status in (400, 401, 404, 405, 413, 500, 503)}
+_FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Fault} for status in (400, 401, 404, 405, 408, 413, 500, 503)
+}
 _BINARY = {"type": "string", "format": "binary"}
 _PARAMETERS = {
     "type": "object",
     "properties": {
         "mode": {"enum": ["zero_shot", "image_embedding", "text_embedding", "similarity"]},
-        "candidate_labels": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        "hypothesis_template": {"type": "string", "pattern": r"\{\}"},
+        "candidate_labels": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_TEXTS},
+        "hypothesis_template": {"type": "string", "pattern": r"\{\}", "maxLength": 500},
         "top_k": {"type": "integer", "minimum": 1},
     },
 }

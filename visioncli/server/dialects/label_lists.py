@@ -10,9 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from visioncli.server.limits import MOST_TEXTS, refuse_many
 from visioncli.tasks.classify import Labelled
 
 Scores = NDArray[np.float64]  # (places of the list,)
+
+
+def split(given: str) -> list[str]:
+    """Return the labels of a text with commas between them, without blanks around; empty ones are none.
+
+    Raises UsageError for too many, before they are made.
+    """
+    refuse_many(given.count(",") + 1, MOST_TEXTS, "labels")
+    return [label.strip() for label in given.split(",") if label.strip()]
 
 
 def distinct(labels: Sequence[str]) -> tuple[str, ...]:

@@ -12,15 +12,18 @@ Deviations from the original, and what its documents leave open:
 
 - `image_url` is fetched from public addresses alone, unless a host is allowed; `image_base64` and `image_data` never.
 - Ids end in `-e1`; an error is `{"error": text}`; an unknown or expired job is 404, also where the SDK's local server
-  says 200 FAILED. A body that is too large (10 MB /run, 20 MB /runsync) is 400 with an explanation.
+  says 200 FAILED. A body that is too large (10 MB /run, 20 MB /runsync) is 400 with an explanation; one that does not
+  come in is 408.
 - After its end a job is kept 30 minutes (/run), 1 minute (/runsync) or 5 (/runsync?wait=), whatever `policy.ttl` is
   left; `?ttl=` extends that, to 7 days at most. `wait` outside its range counts as the nearest one in it.
 - `policy` outside its documented range is 400. `lowPriority` changes nothing: it keeps a job from starting further
   workers, and there is one. `s3Config` is accepted and not read, as by the original worker.
 - Web hooks are called for every end: also cancelled, timed out.
-- The documented rate limits hold per endpoint and route; /runsync is refused with 429, too, when more requests wait
-  than --max-queue. /run is not: its jobs wait on disk.
-- /requests, undocumented in shape, lists the newest 100 jobs. A stream is one chunk: the output.
+- The documented rate limits hold per endpoint and route. 429, too, when --max-jobs wait, or more than 4 GiB of inputs
+  are kept; and from /runsync when more requests wait than --max-queue. Of an input only what the worker reads is kept.
+- /requests, undocumented in shape, lists the newest 100 jobs; an output of more than 256 KiB is not among them, but in
+  /status. A stream is one chunk: the output.
+- More than 4,096 labels fail a job. Of a label the first 10,000 characters are looked at, and of those 64 pieces.
 - A result whose label was given twice names it twice. A job under which the server ended is begun again.
 - A server that starts or stops answers 503.
 
@@ -50,8 +53,8 @@ from visioncli.server.dialects import runpod_shapes as shapes
 from visioncli.server.dialects.runpod_asking import Rates, ask_of, milliseconds
 from visioncli.server.dialects.runpod_states import STATES, rendered, workers
 from visioncli.server.dialects.runpod_worker import NAME, answer
-from visioncli.server.jobstore import Job
-from visioncli.server.refusals import Busy, ClientLeft, NotJson, Stopping, TooLarge
+from visioncli.server.job import Job, Line
+from visioncli.server.refusals import Busy, ClientLeft, NotJson, Stopping, TooLarge, TooSlow
 from visioncli.server.running import Runner
 from visioncli.server.service import Service
 from visioncli.server.webhooks import Webhooks
@@ -68,6 +71,7 @@ STATUS: dict[type[Exception], int] = {
     NotJson: 400,
     UsageError: 400,
     TooLarge: 400,
+    TooSlow: 408,
     Stopping: 503,
     Busy: 429,
     ClientLeft: 499,  # seen by the access log alone
@@ -88,7 +92,8 @@ Answer = Callable[[_Desk, Request], Coroutine[Any, Any, Any]]
 def create_app(service: Service) -> FastAPI:
     """Return the dialect's app. Its companions run its jobs and call their web hooks."""
     app = FastAPI(title="RunPod serverless", version="2", docs_url=None, redoc_url=None, redirect_slashes=False)
-    runner = Runner(NAME, partial(answer, service), partial(_jobs_at_once, service))
+    line = Line(service.settings.max_jobs)
+    runner = Runner(NAME, partial(answer, service), partial(_jobs_at_once, service), line)
     fetch = service.settings.fetch_of(NAME)
     webhooks = Webhooks(NAME, lambda job: dump_json(rendered(job)), fetch, resolver=service.resolver)
     runner.on_end.append(webhooks.look)
@@ -135,14 +140,15 @@ async def run(desk: _Desk, request: Request) -> Any:
 
 async def runsync(desk: _Desk, request: Request) -> Any:
     wait_s = milliseconds(request, "wait", RUNSYNC_WAIT_S)
+    until_s = min(wait_s or WAIT_S, desk.service.settings.deadline_s)
     keep_s = KEEP_SYNC_S if wait_s is None else KEEP_WAITED_S
     asked = await ask_of(request, desk.service.settings.body_of(NAME))
-    async with desk.service.admitted(NAME):
+    async with desk.service.admitted(NAME, is_timed=False):
         job = await desk.runner.submit(asked.job(f"sync-{uuid4()}-e1", _endpoint_of(request), keep_s))
-        found = await while_connected(request, desk.runner.wait(job.id, wait_s or WAIT_S))
+        found = await while_connected(request, desk.runner.wait(job.id, until_s))
     if found is None:
         raise HTTPException(404, f"job {job.id} was removed before it ended")
-    return rendered(found) if found.has_ended else {"id": job.id, "status": STATES[found.status]}
+    return await _rendered(desk, found) if found.has_ended else {"id": job.id, "status": STATES[found.status]}
 
 
 async def status(desk: _Desk, request: Request) -> Any:
@@ -150,27 +156,28 @@ async def status(desk: _Desk, request: Request) -> Any:
     ttl_s = milliseconds(request, "ttl", TTL_S)
     if ttl_s is not None:
         await desk.runner.store.extend(NAME, job.id, ttl_s)
-    return rendered(job)
+    return await _rendered(desk, job)
 
 
 async def status_sync(desk: _Desk, request: Request) -> Any:
     wait_s = milliseconds(request, "wait", STATUS_WAIT_S) or WAIT_S
     job = await _job(desk, request)
     await while_connected(request, desk.runner.wait(job.id, wait_s))
-    return rendered(await _job(desk, request))
+    return await _rendered(desk, await _job(desk, request))
 
 
 async def stream(desk: _Desk, request: Request) -> Any:
     job = await _job(desk, request)
-    is_new = job.result is not None and await desk.runner.store.deliver(NAME, job.id)
-    chunks = [{"output": orjson.Fragment(job.result)}] if is_new and job.result is not None else []
+    is_new = job.result_bytes is not None and await desk.runner.store.deliver(NAME, job.id)
+    output = (await desk.runner.store.whole(job)).result if is_new else None
+    chunks = [] if output is None else [{"output": orjson.Fragment(output)}]
     return {"status": STATES[job.status], "stream": chunks}
 
 
 async def cancel(desk: _Desk, request: Request) -> Any:
     job = await _job(desk, request)
     await desk.runner.cancel(job.id)
-    return rendered(await _job(desk, request))
+    return await _rendered(desk, await _job(desk, request))
 
 
 async def retry(desk: _Desk, request: Request) -> Any:
@@ -230,6 +237,10 @@ async def _job(desk: _Desk, request: Request) -> Job:
     if job is None or job.kind != _endpoint_of(request):
         raise HTTPException(404, f"job {job_id} was not found")
     return job
+
+
+async def _rendered(desk: _Desk, job: Job) -> dict[str, Any]:
+    return rendered(await desk.runner.store.whole(job))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

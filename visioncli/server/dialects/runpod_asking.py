@@ -13,9 +13,9 @@ from starlette.requests import Request
 
 from visioncli.errors import FetchError, UsageError
 from visioncli.io.address import parse_url
-from visioncli.server.bodies import parse_json, read_body
+from visioncli.server.bodies import dump_json, read_json
 from visioncli.server.dialects.runpod_shapes import POLICIES
-from visioncli.server.dialects.runpod_worker import NAME
+from visioncli.server.dialects.runpod_worker import KEYS, NAME
 from visioncli.server.jobstore import Job
 from visioncli.server.refusals import Busy
 
@@ -49,7 +49,7 @@ class Rates:
 class Ask:
     """A body of /run or /runsync that can be queued."""
 
-    body: bytes  # as it came: it is read again when the job runs
+    payload: bytes  # {"input": what the worker reads of it}
     webhook: str | None
     time_limit_s: float
     ttl_s: float
@@ -59,7 +59,7 @@ class Ask:
             id=job_id,
             api=NAME,
             kind=endpoint,
-            payload=self.body,
+            payload=self.payload,
             webhook=self.webhook,
             time_limit_s=self.time_limit_s,
             ttl_s=self.ttl_s,
@@ -69,15 +69,20 @@ class Ask:
 
 async def ask_of(request: Request, cap: int) -> Ask:
     """Read a body. Raises NotJson, TooLarge, ClientLeft, UsageError."""
-    body = await read_body(request, cap)
-    asked = await parse_json(body)
+    asked = await read_json(request, cap)
     if not isinstance(asked, dict) or "input" not in asked:
         raise UsageError('the body must be a JSON object with "input"')
     policy, _ = _object(asked, "policy"), _object(asked, "s3Config")
     if not isinstance(policy.get("lowPriority", False), bool):
         raise UsageError("policy.lowPriority must be true or false")
     limit_s = _policy(policy, "executionTimeout", TIME_LIMIT_MS)
-    return Ask(body, _webhook(asked.get("webhook")), limit_s, _policy(policy, "ttl", TTL_MS))
+    return Ask(_payload(asked["input"]), _webhook(asked.get("webhook")), limit_s, _policy(policy, "ttl", TTL_MS))
+
+
+def _payload(given: Any) -> bytes:
+    """What is kept of an input: nothing that no worker reads, and of no object nothing (`Invalid job format`)."""
+    read = {key: given[key] for key in KEYS if key in given} if isinstance(given, dict) else None
+    return dump_json({"input": read})
 
 
 def _object(asked: dict[str, Any], name: str) -> dict[str, Any]:

@@ -104,6 +104,7 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     401: {"model": Fault, "description": "No key, or a wrong one"},
     404: {"model": Fault, "description": "There is no such job (any more)"},
     405: {"model": Fault},
+    408: {"model": Fault, "description": "The body does not come in"},
     429: {"model": Fault, "description": "Too many requests; Retry-After says when to come back"},
     500: {"model": Fault},
     503: {"model": Fault, "description": "The server is starting or stopping"},

@@ -12,8 +12,9 @@ import numpy as np
 
 from visioncli.errors import PredictError, RowError, UsageError, VisioncliError
 from visioncli.server.bodies import parse_json
-from visioncli.server.dialects.label_lists import best_first, distinct, in_places
+from visioncli.server.dialects.label_lists import best_first, distinct, in_places, split
 from visioncli.server.jobstore import Job
+from visioncli.server.limits import MOST_TEXTS, brief, refuse_many
 from visioncli.server.payloads import Picture
 from visioncli.server.refusals import Busy, NotLoaded, TooLate
 from visioncli.server.service import Service
@@ -23,6 +24,7 @@ from visioncli.tasks.embed import EmbedOptions
 NAME = "runpod"
 LABELS = "cat,dog,car,plane,person"  # runpod-siglip.md, Supported Input Parameters
 IMAGE_KEYS = ("image_url", "image_base64", "image_data")  # the first one that is given counts
+KEYS = ("task", *IMAGE_KEYS, "labels")  # what of an input is read
 SLACK_S = 60.0  # a job's time is the runner's to end: it says so in its own words
 
 
@@ -51,7 +53,7 @@ async def answer(service: Service, job: Job) -> dict[str, Any]:
     task = given.get("task", "classify")
     name, work = TASKS.get(task, (None, None)) if isinstance(task, str) else (None, None)
     if name is None or work is None:
-        raise WorkerError(f"Unknown task type: {task}. Use 'classify' or 'embed'")
+        raise WorkerError(f"Unknown task type: {brief(task)}. Use 'classify' or 'embed'")
     try:
         return await work(service, job, given, key)
     except (WorkerError, Busy):
@@ -87,7 +89,9 @@ TASKS: dict[str, tuple[str, Callable[[Service, Job, Mapping[str, Any], str], Awa
 
 def _labels(given: Any) -> list[str]:
     """A comma-separated text or a list of texts; empty ones are no labels."""
-    texts = given.split(",") if isinstance(given, str) else given
+    texts = split(given) if isinstance(given, str) else given
+    if isinstance(texts, list):
+        refuse_many(len(texts), MOST_TEXTS, "labels")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise WorkerError("No valid labels provided")
     labels = [text.strip() for text in texts if text.strip()]

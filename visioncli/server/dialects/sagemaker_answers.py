@@ -12,6 +12,7 @@ from typing import Any
 from visioncli.errors import UsageError
 from visioncli.server.dialects.label_lists import best_first, distinct, in_places, softmax
 from visioncli.server.dialects.picture_lists import read_pictures
+from visioncli.server.limits import MOST_PICTURES, MOST_TEXTS, in_turn, refuse_many
 from visioncli.server.service import Service
 from visioncli.tasks.classify import ClassifyOptions, Labelled
 
@@ -33,12 +34,15 @@ class Classes:
 async def classify(service: Service, asked: Mapping[str, Any]) -> list[Any]:
     """Return one answer per image, in order. One image that cannot be read fails them all."""
     images, classes = _images(asked.get("images")), _classes(asked.get("classes"))
-    pictures = await read_pictures(service.payloads(NAME), images, service.settings.deadline_s)
+    pictures = await read_pictures(service.payloads(NAME).picture, images)
     options = ClassifyOptions(distinct(classes.texts), (TEMPLATE,), scoring="cosine")
-    return [_rendered(found, classes) for found in await service.ask(NAME, "classify", pictures, options)]
+    found = await service.ask(NAME, "classify", pictures, options)
+    return await in_turn(len(found) * len(classes.texts), lambda: [_rendered(each, classes) for each in found])
 
 
 def _images(given: Any) -> list[str]:
+    if isinstance(given, list):
+        refuse_many(len(given), MOST_PICTURES, "images")
     if not isinstance(given, list) or not all(isinstance(image, str) for image in given):
         raise UsageError("images must be a list of URLs or base64 texts")
     return given
@@ -47,6 +51,7 @@ def _images(given: Any) -> list[str]:
 def _classes(given: Any) -> Classes:
     if not isinstance(given, list) or not given:
         raise UsageError("classes must be a list of [text, flag] pairs, and not empty")
+    refuse_many(len(given), MOST_TEXTS, "classes")
     if all(isinstance(each, str) for each in given):
         return Classes(tuple(given), None)
     for each in given:

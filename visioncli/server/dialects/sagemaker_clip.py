@@ -10,12 +10,14 @@ get the container's older answer, a list without `classification` and `confidenc
 
 Deviations from the original:
 
-- Wrong requests are 400 with {"error": ...} (there: 500 as HTML); over 6 MB 413; a full queue 503 with Retry-After.
+- Wrong requests are 400 with {"error": ...} (there: 500 as HTML); over 6 MB 413; a body that does not come in 408; a
+  full queue 503 with Retry-After.
+- At most 256 images and 4,096 classes a request: more is 400. Of a class the first 10,000 characters are looked at.
 - Images may be base64 of any mode, with or without a data URI; a path or `file:` is refused.
 - `application/json` may carry a charset. A class may stand in the list twice.
 - On the SDK's path errors are SageMaker's: ModelError (424, with the container's status and words inside),
-  ServiceUnavailable (503), ValidationError (400), over 6 MB a bare 413. Every endpoint name answers, signatures are not
-  verified, asynchronous and streamed invocations are refused.
+  ServiceUnavailable (503), ValidationError (400), over 6 MB a bare 413, too slow a bare 408. Every endpoint name
+  answers, signatures are not verified, asynchronous and streamed invocations are refused.
 - With keys configured: 403 AccessDeniedException unless the access key id that signed the request, `x-api-key` or
   `Bearer` is one of them.
 
@@ -38,7 +40,7 @@ from visioncli.server.auth import bearer, is_allowed
 from visioncli.server.bodies import json_response, parse_json, read_body, while_connected
 from visioncli.server.dialects import sagemaker_shapes as shapes
 from visioncli.server.dialects.sagemaker_answers import NAME, classify
-from visioncli.server.refusals import Busy, ClientLeft, NotLoaded, TooLarge, TooLate
+from visioncli.server.refusals import Busy, ClientLeft, NotLoaded, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
@@ -56,6 +58,7 @@ STATUS: dict[type[Exception], int] = {
     TooLate: 503,
     Busy: 503,
     TooLarge: 413,
+    TooSlow: 408,
     ClientLeft: 499,  # seen by the access log alone
     Exception: 500,
 }
@@ -165,8 +168,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         return json_response({"error": words}, status, headers)
     if isinstance(error, Busy):
         return _sdk_error(503, "ServiceUnavailable", words, headers)
-    if isinstance(error, TooLarge):
-        return json_response({"Message": words}, 413)
+    if isinstance(error, (TooLarge, TooSlow)):  # no container has seen it
+        return json_response({"Message": words}, status)
     return _model_error(status, words)
 
 

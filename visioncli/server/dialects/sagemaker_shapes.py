@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from visioncli.server.limits import MOST_PICTURES, MOST_TEXTS
+
 # Places in `classes`, texts, probabilities; best first. No tuple: FastAPI describes one as OpenAPI 3.0 did.
 Prompts = Annotated[list[list[int] | list[str] | list[float]], Field(min_length=3, max_length=3)]
 
@@ -53,10 +55,15 @@ _PAIR = {"type": "array", "prefixItems": [{"type": "string"}, {}], "minItems": 2
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "images": {"type": "array", "items": {"type": "string", "description": "http(s) URL, base64 or data URI"}},
+        "images": {
+            "type": "array",
+            "maxItems": MOST_PICTURES,
+            "items": {"type": "string", "description": "http(s) URL, base64 or data URI"},
+        },
         "classes": {
             "type": "array",
             "minItems": 1,
+            "maxItems": MOST_TEXTS,
             "items": {"anyOf": [_PAIR, {"type": "string"}]},
             "description": "all pairs of a text and its flag, or all texts",
         },
@@ -73,7 +80,7 @@ INVOCATIONS: dict[str, Any] = {
         403: _DENIED,
         404: {"model": Nothing},
         405: {"model": Nothing},
-        **{status: {"model": Fault} for status in (400, 413, 500, 503)},
+        **{status: {"model": Fault} for status in (400, 408, 413, 500, 503)},
     },
     "openapi_extra": {"requestBody": _BODY},
 }
@@ -84,6 +91,7 @@ ENDPOINT: dict[str, Any] = {
         403: _DENIED,
         404: {"model": Nothing},
         405: {"model": Nothing},
+        408: {"model": SdkFault},
         413: {"model": SdkFault},
         424: {"model": ModelFault, "description": "ModelError"},
         503: {"model": SdkFault, "description": "ServiceUnavailable"},

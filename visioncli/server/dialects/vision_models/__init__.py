@@ -14,13 +14,19 @@ What differs from the original, where its document leaves room or it contradicts
 - `results[0]` of sam3 has one entry for each prompt, as the original's; the document's example calls them detections.
 - Outlines run along the edges of pixels. A prompt that repeats is asked once, and its masks overlap their copies.
 - A device that is not there falls back to one that is, with a `warning`; with --strict-device it is a 400.
-- A request's `model_id` is a hub id or a short name, not a path. Where it differs from what is loaded, that is loaded
-  instead.
+- A request's `model_id` is a hub id or a short name, not a path, nor a directory of the server's that is called so.
+  Where it differs from what is loaded, that is loaded instead; a model that does something else is a 400. Why one
+  cannot be loaded is in the server's log: the sentences name its folders.
+- More than 4,096 prompts, or 1,048,576 characters of them, are a 400. Of a prompt sam3 looks at the first 10,000
+  characters, and reads 32 pieces of them (there: fails where there are more); to grounding-dino a longer one is a 400.
+  Of many faults in a request the first ones are told.
 - Jobs are validated when they are submitted; a job's result is the synchronous answer; sam3's `output_format` is `rle`
-  in both. Times are in UTC and say so. DELETE of a running job stops it. GET /jobs lists the newest 100. Finished jobs
-  are kept for seven days, across restarts; one that runs for an hour fails.
-- Not in the document: 401, 413 and 503 (with Retry-After), a most of 256 images a request, a cap on dense masks, an
-  unhealthy /health (503).
+  in both. Times are in UTC and say so. DELETE of a running job stops it. GET /jobs lists the newest 100, with `null`
+  for a result of more than 256 KiB: the job itself has it. When --max-jobs wait, or jobs hold more than 4 GiB of
+  requests, a further one is a 503. Finished jobs are kept for seven days, across restarts; one that runs for an hour
+  fails.
+- Not in the document: 401, 408 (a body that does not come in), 413 and 503 (with Retry-After), a most of 256 images a
+  request, a cap on dense masks, an unhealthy /health (503).
 
 `--fidelity original`: plain lists of coordinates as boxes, with the model's words as `labels`; `masks_rle` alone; 422.
 
@@ -30,7 +36,6 @@ Knows nothing of pixels or tensors: parses, asks the service, renders, refuses.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +43,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
 
-from visioncli.server.bodies import dump_json, json_response, while_connected
+from visioncli.server.bodies import dump_long_json, json_response, while_connected
 from visioncli.server.dialects.vision_models import jobs, models, schemas
 from visioncli.server.dialects.vision_models.door import (
     Door,
@@ -47,11 +52,12 @@ from visioncli.server.dialects.vision_models.door import (
     service_of,
     translate_errors,
 )
-from visioncli.server.dialects.vision_models.inference import DIALECT, infer
+from visioncli.server.dialects.vision_models.inference import infer
+from visioncli.server.dialects.vision_models.loading import DIALECT
 from visioncli.server.service import Service
 
 VERSION = "0.1.0"  # the original's, which clients see
-ANSWERS = (400, 404, 413, 500, 503)
+ANSWERS = (400, 404, 408, 413, 500, 503)
 
 
 class App(FastAPI):
@@ -136,7 +142,7 @@ async def _inferred(model_type: str, asked: BaseModel, request: Request) -> Resp
 
 async def _dumped(service: Service, model_type: str, asked: BaseModel) -> bytes:
     """Masks and features are long: written in a thread."""
-    return await asyncio.to_thread(dump_json, await infer(service, model_type, asked))
+    return await dump_long_json(await infer(service, model_type, asked))
 
 
 OPERATIONS = (

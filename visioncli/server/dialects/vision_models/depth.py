@@ -16,34 +16,30 @@ from PIL import Image
 
 from visioncli.errors import UsageError
 from visioncli.io import clouds, depth_files
-from visioncli.io.decode import DecodeOptions, decode
-from visioncli.server.payloads import Picture
 from visioncli.tasks.depth import DepthMap
 
 CAMERA = ("intrinsics", "extrinsics")
-Pixels = Callable[[], NDArray[np.uint8]]  # (h, w, 3) RGB, made when it is needed
 
-EXPORTS: dict[str, Callable[[DepthMap, Pixels], bytes]] = {  # export_format -> the file
-    "npz": lambda found, pixels: depth_files.npz(found),
-    "glb": lambda found, pixels: clouds.glb(found, pixels()),
-    "ply": lambda found, pixels: clouds.ply(found, pixels()),
+MAPS: dict[str, Callable[[DepthMap], bytes]] = {"npz": depth_files.npz}  # export_format -> the file, of the map alone
+CLOUDS: dict[str, Callable[[DepthMap, NDArray[np.uint8]], bytes]] = {  # ... and of the picture, (h, w, 3) RGB
+    "glb": clouds.glb,
+    "ply": clouds.ply,
 }
 
 
 def refuse_gaussians(export_format: str) -> None:
     """Raise UsageError for the formats of models with a Gaussian head; there are none here."""
-    if export_format not in EXPORTS:
+    known = *MAPS, *CLOUDS
+    if export_format not in known:
         raise UsageError(
             f"export_format {export_format} needs a model with a Gaussian head, which none here has; "
-            f"use {', '.join(EXPORTS)}"
+            f"use {', '.join(known)}"
         )
 
 
-def depth_body(
-    maps: Sequence[DepthMap], pictures: Sequence[Picture], export_format: str, options: DecodeOptions
-) -> dict[str, Any]:
+def depth_body(maps: Sequence[DepthMap], files: Sequence[bytes], export_format: str) -> dict[str, Any]:
     """Return the answer's own fields: the first picture's at the top, the further ones' under `others`."""
-    first, *others = [_one(*each, export_format, options) for each in zip(maps, pictures, strict=True)]
+    first, *others = [_one(*each, export_format) for each in zip(maps, files, strict=True)]
     shape = [len(maps), *first["metadata"]["shape"]]
     stacked = {
         name: [one["metadata"][name] for one in (first, *others)] for name in CAMERA if name in first["metadata"]
@@ -53,11 +49,7 @@ def depth_body(
     return body | {"others": others} if others else body
 
 
-def _one(found: DepthMap, picture: Picture, export_format: str, options: DecodeOptions) -> dict[str, Any]:
-    def rgb() -> NDArray[np.uint8]:
-        return decode(picture.data, options, found.depth.shape).image
-
-    file = EXPORTS[export_format](found, rgb)
+def _one(found: DepthMap, file: bytes, export_format: str) -> dict[str, Any]:
     return {
         "depth_data": _text(grey_png(found.depth)),
         "metadata": _told(found, export_format),

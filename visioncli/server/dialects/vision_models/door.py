@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from json import JSONDecodeError
+from types import NoneType
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
@@ -23,9 +25,10 @@ from visioncli.errors import (
 )
 from visioncli.server.auth import bearer, is_allowed
 from visioncli.server.bodies import json_response, parse_json, read_body
-from visioncli.server.dialects.vision_models.inference import DIALECT, UnknownModel
+from visioncli.server.dialects.vision_models.loading import DIALECT, UnknownModel
 from visioncli.server.dialects.vision_models.schemas import Problem
-from visioncli.server.refusals import Busy, ClientLeft, NotJson, TooLarge, TooLate
+from visioncli.server.limits import SHOWN
+from visioncli.server.refusals import Busy, ClientLeft, NotJson, TooLarge, TooLate, TooSlow
 from visioncli.server.service import Service
 
 STATUS: dict[type[Exception], int] = {  # the nearest ancestor counts; what is not here is 500, "inference failed"
@@ -34,10 +37,12 @@ STATUS: dict[type[Exception], int] = {  # the nearest ancestor counts; what is n
     UnknownModel: 404,
     NotJson: 400,
     TooLarge: 413,
+    TooSlow: 408,
     ClientLeft: 499,  # nobody sees it but the access log
     Busy: 503,
     TooLate: 503,
 }
+MOST_FAULTS = 8  # of a request that are told: a field has two at most, for each way to write it
 FAULTS = {"device_failed", "out_of_memory", "non_finite"}  # codes of a RowError that are no fault of the picture
 RETRY_S = 5  # after a request whose time was over
 OPEN = frozenset({"/health"})  # needs no key: a probe has none
@@ -45,6 +50,7 @@ WORDS = {
     400: "The request, or one of its images, cannot be used",
     401: "A key is configured, and the request has none that is right",
     404: "There is no such job or model",
+    408: "The body does not come in",
     413: "The body is too large",
     500: "The model could not answer",
     503: "The queue is full, the server ends, or the request's time is over",
@@ -66,6 +72,8 @@ class _Request(Request):
             return await parse_json(self._read)
         except NotJson as error:
             raise JSONDecodeError(str(error.__cause__), "", 0) from error  # what FastAPI knows as a bad request
+        except TooLarge as error:
+            raise HTTPException(STATUS[TooLarge], str(error)) from error  # all else FastAPI would call a 400
 
 
 class Door(APIRoute):
@@ -130,8 +138,7 @@ def translate_errors(app: FastAPI, fidelity: str) -> None:
     """Give an app this API's errors."""
     app.add_exception_handler(VisioncliError, _refused)
     app.add_exception_handler(Exception, _crashed)
-    if fidelity == "document":  # else FastAPI's own 422, as the original's
-        app.add_exception_handler(RequestValidationError, _misasked)
+    app.add_exception_handler(RequestValidationError, _misasked if fidelity == "document" else _misasked_originally)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -161,9 +168,23 @@ async def _misasked(request: Request, error: Exception) -> Response:
     return json_response({"detail": complaint(error.errors())}, 400)
 
 
+async def _misasked_originally(request: Request, error: Exception) -> Response:
+    """FastAPI's own 422, as the original's; but what a client sent comes back to it only where it is short."""
+    assert isinstance(error, RequestValidationError)
+    told = [{**each, "loc": [*each["loc"]]} for each in error.errors()[:MOST_FAULTS]]
+    for each in told:
+        if not isinstance(each.get("input"), (str, int, float, NoneType)) or len(str(each["input"])) > SHOWN:
+            each.pop("input", None)
+    return json_response({"detail": jsonable_encoder(told)}, 422)
+
+
 def complaint(errors: Sequence[Any]) -> str:
-    """Return what is wrong with a request as one line, the places by name: `threshold: Input should be …`."""
+    """Return what is wrong with a request as one line, the places by name: `threshold: Input should be …`.
+
+    The first faults are told, each cut to a sentence's length.
+    """
     if errors[0]["type"] == "json_invalid":
         return f"the body is no JSON: {errors[0]['ctx']['error']}"
-    told = {".".join(map(str, error["loc"][1:])) or "body": error["msg"] for error in reversed(errors)}
+    first = [(".".join(map(str, error["loc"][1:])) or "body", error["msg"]) for error in errors[:MOST_FAULTS]]
+    told = {place[:SHOWN]: words[: 4 * SHOWN] for place, words in reversed(first)}
     return "; ".join(f"{place}: {words}" for place, words in reversed(told.items()))

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from visioncli.errors import UsageError
+from visioncli.server.dialects.picture_lists import read_pictures
 from visioncli.server.dialects.vision_models.schemas import ImageInput
+from visioncli.server.limits import MOST_TEXTS, refuse_many
 from visioncli.server.payloads import Payloads, Picture
 
 T = TypeVar("T")
 
 
 async def pictures_of(images: Sequence[str | ImageInput], payloads: Payloads) -> list[Picture]:
-    """Return the images' files, fetched together. Raises RowError."""
-    return await all_of([_picture(image, payloads) for image in images])
+    """Return the images' files, fetched a few at a time. Raises RowError."""
+    return await read_pictures(partial(_picture, payloads), images)
 
 
-async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return all results in order; the first error ends the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _picture(image: str | ImageInput, payloads: Payloads) -> Picture:
+async def _picture(payloads: Payloads, image: str | ImageInput) -> Picture:
     if isinstance(image, str):
         return await payloads.picture(image)
     return await payloads.fetch(image.data) if image.format == "url" else await payloads.unpack(image.data)
@@ -40,7 +32,16 @@ def prompts_of(prompts: Sequence[Any], count: int) -> list[tuple[str, ...]]:
         return [tuple(prompts)] * count
     if len(prompts) != count:
         raise UsageError(f"there are {len(prompts)} lists of prompts for {count} images")
+    refuse_many(sum(map(len, prompts)), MOST_TEXTS, "prompts in all lists together")
     return [tuple(each) for each in prompts]
+
+
+def characters(prompts: Sequence[Any]) -> int:
+    """Return how many all prompts have together; 0 for more prompts than are allowed, which are refused at once."""
+    lists = [prompts] if isinstance(prompts[0], str) else prompts
+    if sum(map(len, lists)) > MOST_TEXTS:
+        return 0
+    return sum(len(prompt) for each in lists for prompt in each)
 
 
 def distinct(prompts: Sequence[str]) -> dict[str, str]:

@@ -6,37 +6,35 @@ An answer is made of what the tasks give (Objects, DepthMap, Embedded). Knows no
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from visioncli.errors import ModelError, UsageError
-from visioncli.io import hub
-from visioncli.provenance import ModelInfo
 from visioncli.server.dialects.vision_models import schemas
-from visioncli.server.dialects.vision_models.depth import depth_body, refuse_gaussians
-from visioncli.server.dialects.vision_models.images import alike, distinct, pictures_of, priors_of, prompts_of
+from visioncli.server.dialects.vision_models.depth import CLOUDS, MAPS, depth_body, refuse_gaussians
+from visioncli.server.dialects.vision_models.images import (
+    alike,
+    characters,
+    distinct,
+    pictures_of,
+    priors_of,
+    prompts_of,
+)
+from visioncli.server.dialects.vision_models.loading import DIALECT, ROLE_OF, ready
 from visioncli.server.dialects.vision_models.masks import MASKS, Written, refuse_too_many_pixels
+from visioncli.server.limits import MOST_CHARACTERS, MOST_SCORES, in_turn, refuse_many
 from visioncli.server.payloads import Picture
-from visioncli.server.refusals import NotLoaded
 from visioncli.server.service import Service
-from visioncli.tasks.depth import DepthOptions
+from visioncli.tasks.depth import DepthMap, DepthOptions
 from visioncli.tasks.detect import DetectOptions
-from visioncli.tasks.embed import EmbedOptions
+from visioncli.tasks.embed import Embedded, EmbedOptions
 from visioncli.tasks.objects import Objects
 from visioncli.tasks.segment import SegmentOptions
-
-DIALECT = "vision-models"
-_MODEL_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?(@[\w./-]+)?")  # an alias or hub id: a request names no folder
-
-
-class UnknownModel(ModelError):
-    """There is no such model, as far as it can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +45,13 @@ class Question:
     type: str  # a key of INFERENCES
     asked: Any  # the request, as its schema
     pictures: Sequence[Picture]
+    plan: Any  # what the type's `plan` made of the request
 
     async def ask(self, places: Sequence[int], options: Any) -> list[Any]:
         """Return the task's results for some of the pictures; no other model comes in between."""
         await ready(self.service, self.type, self.asked.model_id)
         chosen = [self.pictures[place] for place in places]
-        return await self.service.ask(DIALECT, INFERENCES[self.type].role, chosen, options)
+        return await self.service.ask(DIALECT, ROLE_OF[self.type], chosen, options)
 
     async def ask_all(self, options: Any) -> list[Any]:
         return await self.ask(range(len(self.pictures)), options)
@@ -62,10 +61,9 @@ class Question:
 class Inference:
     """One of the document's model types."""
 
-    role: str  # of the service
     request: type[BaseModel]
     response: type[BaseModel]
-    check: Callable[[Any], object]  # request -> raises UsageError for what its schema cannot say
+    plan: Callable[[Any], Any]  # request -> the task's options; raises UsageError for what its schema cannot say
     answer: Callable[[Question], Awaitable[dict[str, Any]]]  # -> the answer's own fields
 
 
@@ -76,50 +74,20 @@ async def infer(service: Service, model_type: str, asked: BaseModel) -> dict[str
     """
     started = time.perf_counter()
     inference = INFERENCES[model_type]
-    inference.check(asked)
+    plan = await planned(model_type, asked)
     pictures = await pictures_of(asked.images, service.payloads(DIALECT))  # type: ignore[attr-defined]
     info = await ready(service, model_type, asked.model_id)  # type: ignore[attr-defined]
-    fields = await inference.answer(Question(service, model_type, asked, pictures))
+    fields = await inference.answer(Question(service, model_type, asked, pictures, plan))
     fields |= {"model_id": info.id, "processing_time": round(time.perf_counter() - started, 6)}
     return {name: fields[name] for name in inference.response.model_fields if name in fields}
 
 
-async def ready(service: Service, model_type: str, model_id: str | None) -> ModelInfo:
-    """Return what will answer, loaded where settings allow. Raises NotLoaded, UsageError and as Service.load does."""
-    role = INFERENCES[model_type].role
-    info = service.info(DIALECT, role)
-    if info is not None and (model_id is None or model_id.lower() == info.id.lower()):
-        return info
-    if info is None and not service.settings.auto_load:
-        raise NotLoaded(f"Model {model_type} not loaded. Call load_model() first.")
-    return await load(service, model_type, model_id)
-
-
-async def load(service: Service, model_type: str, model_id: str | None, device: str | None = None) -> ModelInfo:
-    """As Service.load, for names that a stranger may give. Raises UsageError for a path, UnknownModel besides."""
-    role = INFERENCES[model_type].role
-    if (
-        model_id is not None
-        and not _MODEL_ID.fullmatch(model_id)
-        and model_id != service.settings.model_of(DIALECT, role)
-    ):
-        raise UsageError(f"model_id {model_id!r} is neither a hub id (org/name) nor a short name")
-    try:
-        return await service.load(DIALECT, role, model_id, device)
-    except ModelError as error:
-        wanted = model_id or service.status(DIALECT)[role].model
-        if await asyncio.to_thread(_is_there, wanted, role):
-            raise
-        raise UnknownModel(str(error)) from error
-
-
-def _is_there(model: str, role: str) -> bool:
-    """Whether this machine has the checkpoint: then something else is wrong with it."""
-    try:
-        hub.locate(model, role, offline=True)
-    except ModelError:
-        return False
-    return True
+async def planned(model_type: str, asked: BaseModel) -> Any:
+    """Return what the model will be asked, before anything is fetched. Raises UsageError."""
+    prompts = getattr(asked, "prompts", None)
+    size = characters(prompts) if prompts else 0
+    refuse_many(size, MOST_CHARACTERS, "characters of prompts")
+    return await in_turn(size, partial(INFERENCES[model_type].plan, asked))
 
 
 # sam3
@@ -137,31 +105,50 @@ def _segment_options(asked: schemas.Sam3Request, prompts: tuple[str, ...]) -> Se
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pictures of which the same is asked."""
+
+    places: list[int]
+    prompts: tuple[str, ...]
+    options: SegmentOptions
+
+
+def _sam3_plan(asked: schemas.Sam3Request) -> list[_Group]:
+    prompts = prompts_of(asked.prompts, len(asked.images))
+    refuse_many(sum(map(len, prompts)), MOST_SCORES, "prompts of all images together")
+    return [_Group(places, group, _segment_options(asked, group)) for group, places in alike(prompts).items()]
+
+
 async def _sam3(question: Question) -> dict[str, Any]:
     asked: schemas.Sam3Request = question.asked
-    prompts = prompts_of(asked.prompts, len(asked.images))
     found: dict[int, Objects] = {}
-    for group, places in alike(prompts).items():
-        results = await question.ask(places, _segment_options(asked, group))
-        found |= zip(places, results, strict=True)
+    for group in question.plan:
+        found |= zip(group.places, await question.ask(group.places, group.options), strict=True)
     if asked.output_format == "dense":
         refuse_too_many_pixels(found.values())
     written = MASKS[question.service.settings.fidelity][asked.output_format]
-    return {"results": await asyncio.to_thread(_by_prompt, [found[i] for i in range(len(prompts))], prompts, written)}
+    return {"results": await asyncio.to_thread(_by_prompt, question.plan, found, written)}
 
 
-def _by_prompt(found: Sequence[Objects], prompts: Sequence[tuple[str, ...]], written: Written) -> list[Any]:
-    return [
-        [
-            {"prompt_index": index, "prompt": prompt, "result": _instances(objects, distinct(group)[prompt], written)}
-            for index, prompt in enumerate(group)
-        ]
-        for objects, group in zip(found, prompts, strict=True)
-    ]
+def _by_prompt(plan: Sequence[_Group], found: Mapping[int, Objects], written: Written) -> list[list[dict[str, Any]]]:
+    results: dict[int, list[dict[str, Any]]] = {}
+    for group in plan:
+        names = distinct(group.prompts)
+        for place in group.places:
+            at = alike(found[place].labels)
+            results[place] = [
+                {
+                    "prompt_index": index,
+                    "prompt": prompt,
+                    "result": _instances(found[place], at.get(names[prompt], []), written),
+                }
+                for index, prompt in enumerate(group.prompts)
+            ]
+    return [results[place] for place in sorted(results)]
 
 
-def _instances(found: Objects, name: str, written: Written) -> dict[str, Any]:
-    chosen = [place for place, label in enumerate(found.labels) if label == name]
+def _instances(found: Objects, chosen: Sequence[int], written: Written) -> dict[str, Any]:
     scores = found.scores[chosen]
     return {"scores": scores, "iou_scores": scores, "boxes": np.ascontiguousarray(found.boxes[chosen])} | written(
         found, chosen
@@ -171,14 +158,16 @@ def _instances(found: Objects, name: str, written: Written) -> dict[str, Any]:
 # grounding_dino
 
 
-def _detect_options(asked: schemas.GroundingDinoRequest) -> DetectOptions:
+def _detect_plan(asked: schemas.GroundingDinoRequest) -> DetectOptions:
     names = dict.fromkeys(distinct(asked.prompts).values())
     return DetectOptions(tuple(names), box_threshold=asked.box_threshold, text_threshold=asked.text_threshold)
 
 
 async def _grounding_dino(question: Question) -> dict[str, Any]:
     written = DETECTIONS[question.service.settings.fidelity]
-    return {"results": [written(found) for found in await question.ask_all(_detect_options(question.asked))]}
+    found = await question.ask_all(question.plan)
+    numbers = sum(4 * len(each.labels) for each in found)
+    return {"results": await in_turn(numbers, lambda: [written(each) for each in found])}
 
 
 def _boxes_with_names(found: Objects) -> dict[str, Any]:
@@ -204,39 +193,45 @@ DETECTIONS: Mapping[str, Callable[[Objects], dict[str, Any]]] = {  # by fidelity
 # depth_anything, dinov3
 
 
+def _depth_plan(asked: schemas.DepthAnythingRequest) -> DepthOptions:
+    refuse_gaussians(asked.export_format)
+    return DepthOptions(size="model")  # as the original's: its cameras are in these pixels
+
+
 async def _depth_anything(question: Question) -> dict[str, Any]:
-    maps = await question.ask_all(DepthOptions(size="model"))  # as the original's: its cameras are in these pixels
-    options = question.service.settings.decode
-    return await asyncio.to_thread(depth_body, maps, question.pictures, question.asked.export_format, options)
+    maps: list[DepthMap] = await question.ask_all(question.plan)
+    files = [await _file(question, *each) for each in zip(question.pictures, maps, strict=True)]
+    return await asyncio.to_thread(depth_body, maps, files, question.asked.export_format)
+
+
+async def _file(question: Question, picture: Picture, found: DepthMap) -> bytes:
+    kind: str = question.asked.export_format
+    if kind in MAPS:
+        return await asyncio.to_thread(MAPS[kind], found)
+    file: bytes = await question.service.looked(picture, lambda decoded: CLOUDS[kind](found, decoded.image))
+    return file
 
 
 async def _dinov3(question: Question) -> dict[str, Any]:
-    found = await question.ask_all(EmbedOptions(features="tokens"))
-    tokens = np.stack([each.tokens for each in found])  # (N, T, C)
+    return await asyncio.to_thread(_features, await question.ask_all(question.plan))
+
+
+def _features(found: Sequence[Embedded]) -> dict[str, Any]:
+    tokens = np.stack([each.tokens for each in found if each.tokens is not None])  # (N, T, C)
     pooled = np.ascontiguousarray(tokens[:, 0])  # of both kinds of DINOv3: see models/dinov3.py
     hidden = {"last_hidden_state": tokens, "pooler_output": pooled}
     return {"features": hidden | {f"{name}_shape": list(each.shape) for name, each in hidden.items()}}
 
 
-# What a request's schema cannot say is asked of the task's options, before anything is fetched.
-
-
-def _check_sam3(asked: schemas.Sam3Request) -> None:
-    for prompts in set(prompts_of(asked.prompts, len(asked.images))):
-        _segment_options(asked, prompts)
-
-
 INFERENCES: dict[str, Inference] = {  # the document's model types
-    "sam3": Inference("segment", schemas.Sam3Request, schemas.Sam3Response, _check_sam3, _sam3),
+    "sam3": Inference(schemas.Sam3Request, schemas.Sam3Response, _sam3_plan, _sam3),
     "grounding_dino": Inference(
-        "detect", schemas.GroundingDinoRequest, schemas.GroundingDinoResponse, _detect_options, _grounding_dino
+        schemas.GroundingDinoRequest, schemas.GroundingDinoResponse, _detect_plan, _grounding_dino
     ),
     "depth_anything": Inference(
-        "depth",
-        schemas.DepthAnythingRequest,
-        schemas.DepthAnythingResponse,
-        lambda asked: refuse_gaussians(asked.export_format),
-        _depth_anything,
+        schemas.DepthAnythingRequest, schemas.DepthAnythingResponse, _depth_plan, _depth_anything
     ),
-    "dinov3": Inference("features", schemas.Dinov3Request, schemas.Dinov3Response, lambda asked: None, _dinov3),
+    "dinov3": Inference(
+        schemas.Dinov3Request, schemas.Dinov3Response, lambda asked: EmbedOptions(features="tokens"), _dinov3
+    ),
 }

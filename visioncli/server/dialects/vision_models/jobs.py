@@ -5,8 +5,8 @@ Knows nothing of SQLite or of the models; of two jobs at once (`CONCURRENT`) the
 
 from __future__ import annotations
 
-import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -17,11 +17,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from visioncli.errors import RowError
-from visioncli.server.bodies import dump_json, json_response, parse_json
+from visioncli.server.bodies import HOLE, dump_json, dump_long_json, filled_response, json_response, parse_json
 from visioncli.server.dialects.vision_models import schemas
 from visioncli.server.dialects.vision_models.door import Operation, sentence
-from visioncli.server.dialects.vision_models.inference import DIALECT, INFERENCES, infer
-from visioncli.server.jobstore import Job
+from visioncli.server.dialects.vision_models.inference import INFERENCES, infer, planned
+from visioncli.server.dialects.vision_models.loading import DIALECT
+from visioncli.server.job import Job, Line
 from visioncli.server.running import Runner
 from visioncli.server.service import Service
 
@@ -49,7 +50,8 @@ BODY = Body(
 
 def add_runner(app: FastAPI, service: Service) -> None:
     """Give an app who runs its jobs, to be started and stopped with the server."""
-    app.state.jobs = Runner(DIALECT, partial(_run, service), partial(_jobs_at_once, service))
+    line = Line(service.settings.max_jobs)
+    app.state.jobs = Runner(DIALECT, partial(_run, service), partial(_jobs_at_once, service), line)
     app.state.companions = [app.state.jobs]
 
 
@@ -64,7 +66,8 @@ async def submit_job(model_type: str, asked: Annotated[dict[str, Any], BODY], re
     if kind not in INFERENCES:
         raise HTTPException(400, f"Invalid model type: {model_type}")
     try:
-        INFERENCES[kind].check(_parsed(kind, asked))
+        parsed = _parsed(kind, asked)
+        await planned(kind, parsed)
     except ValidationError as error:
         told = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
         raise RequestValidationError(told) from error
@@ -72,7 +75,7 @@ async def submit_job(model_type: str, asked: Annotated[dict[str, Any], BODY], re
         id=str(uuid.uuid4()),
         api=DIALECT,
         kind=kind,
-        payload=await request.body(),
+        payload=dump_json(parsed.model_dump(exclude_unset=True)),  # nothing that no model reads
         time_limit_s=TIME_LIMIT_S,
         ttl_s=TTL_S,
         keep_s=KEEP_S,
@@ -85,7 +88,10 @@ async def get_job(job_id: str, request: Request) -> Response:
     job = await _jobs(request).store.get(DIALECT, job_id)
     if job is None:
         raise HTTPException(404, f"Job {job_id} not found")
-    return json_response(described(job))
+    if job.result_bytes is None or job.result is not None:
+        return json_response(described(job))
+    told = described(replace(job, result=HOLE))
+    return filled_response(told, _jobs(request).store.pieces(job), job.result_bytes)
 
 
 async def delete_job(job_id: str, request: Request) -> Response:
@@ -96,13 +102,13 @@ async def delete_job(job_id: str, request: Request) -> Response:
 
 
 async def list_jobs(request: Request) -> Response:
-    """The newest jobs by id, newest first."""
+    """The newest jobs by id, newest first; a long result is told by the job itself alone."""
     jobs = await _jobs(request).store.newest(DIALECT, limit=LISTED)
     return json_response({job.id: described(job) | {"processing_time": _seconds(job)} for job in jobs})
 
 
 OPERATIONS = (
-    Operation("POST", "/jobs/submit/{model_type}", submit_job, schemas.JobResponse, (400, 404, 413, 500, 503)),
+    Operation("POST", "/jobs/submit/{model_type}", submit_job, schemas.JobResponse, (400, 404, 408, 413, 500, 503)),
     Operation("GET", "/jobs/{job_id}", get_job, schemas.JobResponse, (404, 500, 503)),
     Operation("DELETE", "/jobs/{job_id}", delete_job, schemas.Message, (404, 500, 503)),
     Operation("GET", "/jobs", list_jobs, dict[str, schemas.ListedJob], (500, 503)),
@@ -138,10 +144,10 @@ def _parsed(kind: str, asked: Any) -> BaseModel:
     return INFERENCES[kind].request.model_validate(asked)
 
 
-async def _run(service: Service, job: Job) -> orjson.Fragment:
+async def _run(service: Service, job: Job) -> bytes:
     """Answer a job as a request would be; raises its error in this API's words."""
     try:
         body = await infer(service, job.kind, _parsed(job.kind, await parse_json(job.payload)))
     except RowError as error:
         raise RowError(error.code, sentence(error)) from error
-    return orjson.Fragment(await asyncio.to_thread(dump_json, body))
+    return await dump_long_json(body)

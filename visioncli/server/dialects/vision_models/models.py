@@ -10,8 +10,9 @@ from visioncli.errors import DeviceError, UsageError
 from visioncli.server.bodies import json_response
 from visioncli.server.dialects.vision_models import schemas
 from visioncli.server.dialects.vision_models.door import Operation, service_of
-from visioncli.server.dialects.vision_models.inference import DIALECT, INFERENCES, load
-from visioncli.server.service import Service, Standing
+from visioncli.server.dialects.vision_models.loading import DIALECT, ROLE_OF, load, shown
+from visioncli.server.roles import Standing
+from visioncli.server.service import Service
 
 BYTES_A_PARAMETER = 4  # the original's estimate, whatever the precision
 
@@ -49,22 +50,22 @@ async def load_model(asked: schemas.LoadRequest, request: Request) -> Response:
 
 async def unload_model(asked: schemas.UnloadRequest, request: Request) -> Response:
     """Let go of a model; one that is not loaded is no error."""
-    await service_of(request).unload(DIALECT, INFERENCES[asked.model_type].role)
+    await service_of(request).unload(DIALECT, ROLE_OF[asked.model_type])
     return json_response({"message": f"Model {asked.model_type} unloaded successfully"})
 
 
 async def unload_all(request: Request) -> Response:
     """Let go of all models."""
-    for inference in INFERENCES.values():
-        await service_of(request).unload(DIALECT, inference.role)
+    for role in ROLE_OF.values():
+        await service_of(request).unload(DIALECT, role)
     return json_response({"message": "All models unloaded successfully"})
 
 
 OPERATIONS = (
     Operation("GET", "/health", health, schemas.Health, extra={503: {"model": schemas.Health}}),
     Operation("GET", "/models/status", models_status, schemas.ModelStandings),
-    Operation("POST", "/models/load", load_model, schemas.Loaded, (400, 404, 413, 500, 503)),
-    Operation("POST", "/models/unload", unload_model, schemas.Message, (400, 413)),
+    Operation("POST", "/models/load", load_model, schemas.Loaded, (400, 404, 408, 413, 500, 503)),
+    Operation("POST", "/models/unload", unload_model, schemas.Message, (400, 408, 413)),
     Operation("POST", "/models/unload-all", unload_all, schemas.Message),
 )
 
@@ -72,7 +73,7 @@ OPERATIONS = (
 def standings(service: Service) -> dict[str, Standing]:
     """Return how the models stand, by the document's types."""
     by_role = service.status(DIALECT)
-    return {name: by_role[inference.role] for name, inference in INFERENCES.items()}
+    return {name: by_role[role] for name, role in ROLE_OF.items()}
 
 
 def described(model_type: str, standing: Standing) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def described(model_type: str, standing: Standing) -> dict[str, Any]:
     parameters = standing.parameters
     return {
         "model_type": model_type,
-        "model_id": standing.info.id if standing.info else standing.model,
+        "model_id": standing.info.id if standing.info else shown(standing.model),
         "device": standing.info.device if standing.info else None,
         "loaded": standing.loaded,
         "memory_mb": None if parameters is None else round(parameters * BYTES_A_PARAMETER / 2**20, 3),

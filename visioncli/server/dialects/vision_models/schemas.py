@@ -6,12 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-ModelType = Literal["sam3", "grounding_dino", "depth_anything", "dinov3"]
-MOST_PICTURES = 256  # in one request: all their bytes are held at once, and a URL costs its sender nothing
+from visioncli.server.limits import MOST_PICTURES, MOST_TEXTS
 
+ModelType = Literal["sam3", "grounding_dino", "depth_anything", "dinov3"]
+
+# Lists end at their first fault: every fault of a long one would be an answer sixty times as long.
 Share = Annotated[float, Field(ge=0, le=1)]
 Prior = Annotated[FiniteFloat, Field(ge=0)]
-Prompts = Annotated[list[str], Field(min_length=1)]
+Priors = Annotated[list[Prior], Field(max_length=MOST_TEXTS, fail_fast=True)]
+Prompts = Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)]
+PromptLists = Annotated[
+    list[Prompts],
+    Field(min_length=1, max_length=MOST_PICTURES, fail_fast=True, description="one list for each image"),
+]
+Name = Annotated[str, Field(max_length=200)]
 Corners = tuple[float, float, float, float]
 Seconds = Annotated[float, Field(description="seconds")]
 
@@ -23,7 +31,12 @@ class ImageInput(BaseModel):
 
 Images = Annotated[
     list[str | ImageInput],
-    Field(min_length=1, max_length=MOST_PICTURES, description="base64, a data URI or an http(s) URL each"),
+    Field(
+        min_length=1,
+        max_length=MOST_PICTURES,
+        fail_fast=True,
+        description="base64, a data URI or an http(s) URL each",
+    ),
 ]
 
 
@@ -31,14 +44,14 @@ class Asked(BaseModel):
     """What all four models are asked with."""
 
     images: Images
-    model_id: str | None = None
+    model_id: Name | None = None
 
 
 class Sam3Request(Asked):
-    prompts: Prompts | Annotated[list[Prompts], Field(min_length=1, description="one list for each image")]
+    prompts: Prompts | PromptLists
     threshold: Share = 0.5
     mask_threshold: Share = 0.5
-    resolve_overlaps: bool | list[Prior] = Field(False, description="a list is a prior for each prompt")
+    resolve_overlaps: bool | Priors = Field(False, description="a list is a prior for each prompt")
     output_format: Literal["rle", "dense", "polygons"] = "rle"
 
 
@@ -58,8 +71,8 @@ class Dinov3Request(Asked):
 
 class LoadRequest(BaseModel):
     model_type: ModelType
-    model_id: str | None = None
-    device: str | None = Field(None, description="auto, cpu, cuda, cuda:0, mps")
+    model_id: Name | None = None
+    device: Name | None = Field(None, description="auto, cpu, cuda, cuda:0, mps")
 
 
 class UnloadRequest(BaseModel):
