@@ -117,7 +117,7 @@ def test_what_runs_wrote_beside_their_tables_is_skipped_and_counted(beside_outpu
 
 
 def test_where_nothing_else_is_that_is_said(beside_outputs: Path) -> None:
-    said = "there: 1 drawings, or folders beside an output, of visioncli's own skipped"
+    said = "there: 1 drawing, or folder beside an output, of visioncli's own skipped"
     for given, reason in [("in/sub/drawn", said), ("in/sub/drawn/*.jpg", f"no image has such a path; {said}")]:
         with pytest.raises(UsageError) as refusal:
             survey([given], ListingOptions())
@@ -167,7 +167,10 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     skipped = walk.Skipped()
     assert list(walk.walk(os.fsencode(tmp_path / "gone"), skipped)) == []
     reason = f"'{tmp_path}/gone' (No such file or directory)"
-    assert list(skipped.sentences("x")) == [f"x: a folder could not be read and was skipped: {reason}"]
+    assert (list(skipped.sentences("x")), list(skipped.warnings("x"))) == (
+        [],
+        [f"x: a folder could not be read and was skipped: {reason}"],
+    )
 
 
 def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
@@ -306,7 +309,7 @@ def test_a_link_in_a_tar_stands_for_its_file(tmp_path: Path) -> None:
     uri = b"tar:1024:4:" + os.fsencode(path)
     assert {row["uri"] for row in found} == {uri}
     assert path.read_bytes()[1024:1028] == b"real"
-    assert listing.notes == (f"{path}: 1 members that are no whole files skipped",)
+    assert listing.notes == (f"{path}: 1 member that is no whole file skipped",)
     assert tar_members(os.fsencode(path))[b"e/soft.jpg"] == uri
 
 
@@ -370,7 +373,7 @@ def test_a_txt_holds_one_name_a_line_relative_to_itself(tmp_path: Path) -> None:
         ("", "an INPUT is empty; give a file, a folder, a glob, a URL, a manifest or -"),
         ("nowhere", "'nowhere' matches nothing: there is no such file or folder"),
         ("empty", "empty matches nothing: it holds no images"),
-        ("dotted", "dotted matches nothing: there: 1 dot-files or dot-folders skipped"),
+        ("dotted", "dotted matches nothing: there: 1 dot-file or dot-folder skipped"),
         ("*.bmp", "*.bmp matches nothing: no image has such a path"),
         ("*.csv", "*.csv matches nothing"),
         ("[z-a]*", "'[z-a]*' is no glob: bad character range z-a at position 1"),

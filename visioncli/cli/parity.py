@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -112,15 +113,18 @@ def _two(devices: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
 def _refs(inputs: list[str] | None, limit: int | None) -> list[ImageRef]:
     """Raises UsageError."""
     from visioncli.io.listing import ListingOptions, refs, survey
+    from visioncli.jobs.listings import announce_remarks
 
     if not inputs:
         raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
     listing = survey([os.fsencode(name) for name in inputs], ListingOptions(), sys.stdin.buffer)
     found: list[ImageRef] = []
-    for batch in listing.batches():
-        found += islice(refs(batch, len(found)), None if limit is None else limit - len(found))
-        if len(found) == limit:
-            break
+    with closing(listing.batches()) as batches:
+        for batch in batches:
+            found += islice(refs(batch, len(found)), None if limit is None else limit - len(found))
+            if len(found) == limit:
+                break
+    announce_remarks(listing)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -62,11 +62,19 @@ class Rows:
     extras: dict[str, pa.Array]
 
 
+@dataclass(slots=True)
+class Remarks:
+    """What one reading of a listing finds to say of what it left out; known when it has ended or was closed."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # pictures that should be there are not
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One INPUT after the survey."""
 
-    read: Callable[[int, list[str]], Iterator[Rows]]  # (rows at a time, notes to add to when the walk is over)
+    read: Callable[[int, Remarks], Iterator[Rows]]  # (rows at a time, what to add to when the walk is over)
     extras: pa.Schema = NO_COLUMNS
     notes: tuple[str, ...] = ()
     has_images: bool = True

@@ -15,7 +15,7 @@ from itertools import chain, groupby
 from typing import BinaryIO, cast
 
 from visioncli.errors import UsageError
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, here, resolve, stamp, stretches
+from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source, absolute, here, resolve, stamp, stretches
 from visioncli.io.sheets import opened
 from visioncli.io.tars import members
 from visioncli.io.walk import Skipped, glob, is_glob, split_glob, walk
@@ -117,17 +117,24 @@ def manifests(name: str) -> list[str]:
     return []
 
 
-def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, notes: list[str]) -> Iterator[Rows]:
+def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, remarks: Remarks) -> Iterator[Rows]:
     skipped = Skipped()
-    yield from stretches(triples(skipped), rows)
-    notes.extend(skipped.sentences(where))
+    try:
+        yield from stretches(triples(skipped), rows)
+    finally:  # a reader may have enough rows before the walk is over
+        remarks.notes += skipped.sentences(where)
+        remarks.warnings += skipped.warnings(where)
+
+
+def _reasons(skipped: Skipped) -> list[str]:
+    return [*skipped.sentences("there"), *skipped.warnings("there")]
 
 
 def read_folder(given: Input, options: ListingOptions) -> Source:
     root = absolute(given.name)
     prefix = os.path.join(given.name, b"") if given.several else b""
     if next(walk(root, skipped := Skipped(), ordered=False), None) is None:
-        reason = "; ".join(skipped.sentences("there")) or "it holds no images"
+        reason = "; ".join(_reasons(skipped)) or "it holds no images"
         raise UsageError(f"{given.shown} matches nothing: {reason}")
 
     def triples(skipped: Skipped) -> Triples:
@@ -142,7 +149,7 @@ def read_glob(given: Input, options: ListingOptions) -> Source:
     base, pattern = split_glob(given.name)
     root = absolute(base)
     if next(glob(base, pattern, skipped := Skipped(), ordered=False), None) is None:
-        reason = "; ".join(["no image has such a path", *skipped.sentences("there")])
+        reason = "; ".join(["no image has such a path", *_reasons(skipped)])
         raise UsageError(f"{given.shown} matches nothing: {reason}")
 
     def triples(skipped: Skipped) -> Triples:
@@ -153,7 +160,7 @@ def read_glob(given: Input, options: ListingOptions) -> Source:
     return Source(partial(_walked, triples, given.shown))
 
 
-def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, notes: list[str]) -> Iterator[Rows]:
+def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, remarks: Remarks) -> Iterator[Rows]:
     placed = ((name, place(name)) for name in names)
     return stretches(((name, uri, uri) for name, uri in placed), rows)
 
@@ -178,7 +185,7 @@ def read_txt(given: Input, options: ListingOptions) -> Source:
     if next(names(), None) is None:
         raise UsageError(f"{given.shown} matches nothing: it has no lines")
 
-    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
         return stretches(_placed(names(), folder), rows)
 
     return Source(read, manifest=stamp(path))
@@ -193,7 +200,7 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
         raise UsageError("standard input matches nothing: it has no lines")
     waiting = [chain([first], arrivals)]
 
-    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
         if not waiting:
             raise UsageError("standard input can be read only once")
         folder = here()

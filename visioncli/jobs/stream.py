@@ -13,12 +13,12 @@ import pyarrow as pa
 from visioncli import models
 from visioncli.errors import UsageError
 from visioncli.io.json_lines import json_lines
-from visioncli.io.listing import refs
+from visioncli.io.listing import Listing, refs
 from visioncli.io.standard import put
-from visioncli.jobs.checks import locate, refuse_unusable
+from visioncli.jobs.checks import fetch, refuse_unusable, resolve
 from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import answer_key
-from visioncli.jobs.listings import survey_job
+from visioncli.jobs.listings import Texts, announce_remarks, survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.side_files import Folders, refuse_files_of_a_stream, saving
@@ -36,13 +36,8 @@ _BATCH_ROWS = 1024
 
 def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     """Do a job whose output is standard output. Raises what `steps` raises; ReaderLeftError when nobody reads on."""
-    _refuse_resuming(job)
-    refuse_unusable(job)
-    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
-    checkpoint = locate(job)
-    listing = survey_job(job, task)
-    options = task.for_rows(job.options, listing.has_images)
-    refuse_files_of_a_stream(job, options)
+    listing, task, options = surveyed(job)
+    checkpoint = fetch(resolve(job))
     asked = job.device
     request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
     predictor = models.load(checkpoint, job.task, request)
@@ -50,7 +45,8 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     answers = answer_schema(task, options, predictor.info, stale=False, drawn=job.overlay is not None)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
-    rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
+    batches = listing.batches(_BATCH_ROWS)
+    rows = Rows(batches, task.reads(options), job.limit)
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
@@ -62,7 +58,20 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
     stop.check()
+    batches.close()
+    announce_remarks(listing)
     return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
+
+
+def surveyed(job: Job) -> tuple[Listing | Texts, Task[Any, Any], Any]:
+    """Return the rows, their task and its options for them. Raises UsageError for what cannot be streamed."""
+    _refuse_resuming(job)
+    refuse_unusable(job)
+    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
+    listing = survey_job(job, task)
+    options = task.for_rows(job.options, listing.has_images)
+    refuse_files_of_a_stream(job, options)
+    return listing, task, options
 
 
 def _count(outcomes: list[Outcome], tally: Tally, max_error_rate: float | None) -> None:
