@@ -352,6 +352,24 @@ def test_nul_separated_names_may_hold_newlines(tmp_path: Path, monkeypatch: pyte
     assert found == ["a\nb.jpg", "c.jpg\r", "d.jpg"]
 
 
+@pytest.mark.parametrize("names", [b"a.jpg\0b.jpg", b"a.jpg\0b.jpg\0", b"a\0", b"a\n.jpg\0\n"])
+def test_nul_bytes_are_asked_about_where_lines_are_read(names: bytes) -> None:
+    with pytest.raises(UsageError, match=r"^names on standard input end with NUL bytes; say --null \(-0\)$"):
+        rows("-", stdin=names)
+
+
+@pytest.mark.parametrize("names", [b"a.jpg\nb.jpg\n", b"a.jpg\n", b"photos/a.jpg\n" * 20_000])
+def test_lines_are_asked_about_where_nul_bytes_are_read(names: bytes) -> None:
+    with pytest.raises(UsageError, match=r"with newlines, not with NUL bytes; leave --null \(-0\) out$"):
+        rows("-", stdin=names, null_separated=True)
+
+
+def test_one_name_with_a_newline_needs_no_nul_byte(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.jpg").touch()
+    name = os.fsencode(tmp_path / "a\nb.jpg")
+    assert column("uri", "-", stdin=name, null_separated=True) == [name]
+
+
 def test_standard_input_is_read_only_once() -> None:
     listing = survey(["-"], ListingOptions(), io.BytesIO(b"a.jpg\n"))
     assert sum(map(len, listing.batches())) == 1

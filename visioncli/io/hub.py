@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,7 +154,9 @@ def verify(model: str, revision: str | None = None, task: str = "classify") -> I
     directory = local_directory(model, task)
     if directory:
         refuse_revision(model, revision)
-        return hub_check.check(directory, hub_check.sums_in(directory))
+        known = hub_check.sums_in(directory)
+        _refuse_no_checkpoint(directory, known)
+        return hub_check.check(directory, known)
     snapshot = _cached(*parse(model, revision), whole=False)
     return hub_check.check(snapshot.directory, hub_check.digests_of(snapshot))
 
@@ -178,15 +180,21 @@ def _terms(hub_id: str, licence: str | None, gated: bool) -> Terms:
 
 
 def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:
-    names = hub_cache.wanted(hub_cache.files_in(directory) if directory.is_dir() else ())
-    if not hub_cache.has_config(names) or not hub_cache.has_weights(names):
-        raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
+    names = _refuse_no_checkpoint(directory)
     known = Terms(DEMO_LICENCE) if DEMO_ROOT in directory.parents else terms_in(directory)
     said = "; ".join(filter(None, (notice, announcement(name, known)))) or None
     try:
         return Checkpoint(name, directory, f"files:{fingerprint(directory, names)}", known.licence, said)
     except OSError as error:
         raise ModelError(f"{directory} cannot be read: {error.strerror}") from error
+
+
+def _refuse_no_checkpoint(directory: Path, known: Iterable[str] = ()) -> list[str]:
+    """Return the files that a family may read, of those that are there or `known` to belong there."""
+    names = hub_cache.wanted({*hub_cache.files_in(directory), *known})
+    if not hub_cache.has_config(names) or not hub_cache.has_weights(names):
+        raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
+    return names
 
 
 def _cached(hub_id: str, revision: str, whole: bool = True) -> Snapshot:

@@ -198,6 +198,8 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
     arrivals = _arriving(given.stdin, b"\0" if options.null_separated else b"\n")
     if (first := next(arrivals, None)) is None:
         raise UsageError("standard input matches nothing: it has no lines")
+    if not options.null_separated and any(b"\0" in name for name in first):
+        raise UsageError("names on standard input end with NUL bytes; say --null (-0)")
     waiting = [chain([first], arrivals)]
 
     def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
@@ -224,13 +226,24 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _arriving(file: BinaryIO, end: bytes) -> Iterator[list[bytes]]:
     """Yield the names that are there whenever some are: a row need not wait for a block of names to fill up."""
-    rest = b""
+    rest, ended = bytearray(), False
     while block := cast(BufferedReader, file).read1(1 << 16):
-        *pieces, rest = (rest + block).split(end)
-        if names := _names(pieces, end):
-            yield names
-    if names := _names([rest], end):
+        rest += block
+        if end in block:
+            *pieces, last = bytes(rest).split(end)
+            rest, ended = bytearray(last), True
+            if names := _names(pieces, end):
+                yield names
+    if not ended and end == b"\0":
+        _refuse_lines(bytes(rest))
+    if names := _names([bytes(rest)], end):
         yield names
+
+
+def _refuse_lines(name: bytes) -> None:
+    """Raise UsageError for all of a standard input without NUL bytes that is no one file's name."""
+    if b"\n" in name and not os.path.lexists(name):
+        raise UsageError("names on standard input end with newlines, not with NUL bytes; leave --null (-0) out")
 
 
 def _names(pieces: list[bytes], end: bytes) -> list[bytes]:
