@@ -18,6 +18,7 @@ from visioncli.cli.options import Show
 from visioncli.cli.sentences import set_up as set_up
 from visioncli.errors import InterruptedRunError, OutputError
 from visioncli.jobs import Job, Progress, Stop, Summary, look_at, steps
+from visioncli.wording import counted
 
 Step = TypeVar("Step")
 Done = TypeVar("Done")
@@ -140,13 +141,13 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     failed = f", {sum(summary.failed.values()):,} failed ({codes})" if codes else ""
     before = f", {summary.done_before:,} of them done before" if summary.done_before else ""
     where = "standard output" if summary.output == "-" else summary.output
-    yield f"{where}: {summary.rows:,} rows{before}, {summary.ok:,} ok{failed}"
+    yield f"{where}: {counted(summary.rows, 'row')}{before}, {summary.ok:,} ok{failed}"
     if summary.changes is not None:
         yield ", ".join(f"{count:,} {name}" for name, count in asdict(summary.changes).items())
     if summary.repeated_ids:
-        yield f"{summary.repeated_ids:,} ids came before"
+        yield f"{counted(summary.repeated_ids, 'id')} came before"
     model = f"{summary.inferred:,} through the model"
-    reused = f", {summary.reused:,} equal pictures answered once" if summary.reused else ""
+    reused = f", {counted(summary.reused, 'equal picture')} answered once" if summary.reused else ""
     yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {model}{reused}"
     if summary.verdict is not None:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.held_back.items() if share >= 0.005)

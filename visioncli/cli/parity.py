@@ -16,6 +16,7 @@ from visioncli.cli.options import Dtype, flag, with_flags
 from visioncli.cli.run import Inputs
 from visioncli.cli.values import auto_or_count, items
 from visioncli.errors import UsageError
+from visioncli.wording import counted
 
 if TYPE_CHECKING:
     from visioncli.parity import Parity, Seen
@@ -173,14 +174,14 @@ def _sentences(found: Parity, tolerance: float) -> list[str]:
         for code, count in codes.items()
     ]
     if found.cosine_min is None:
-        return [*speed, *failed, f"none of {found.rows:,} rows was answered by both"]
+        return [*speed, *failed, f"none of {counted(found.rows, 'row')} was answered by both"]
     cosines = f"min {found.cosine_min:.6f}, median {found.cosine_median:.6f}, max {found.cosine_max:.6f}"
     named = f" ({', '.join(found.flipped)}{', ...' if found.flips > len(found.flipped) else ''})" if found.flips else ""
     within = "within" if found.deviation <= tolerance else "beyond"
     return [
         *speed,
         *failed,
-        f"{found.compared:,} of {found.rows:,} rows compared; cosine {cosines}",
+        f"{found.compared:,} of {counted(found.rows, 'row')} compared; cosine {cosines}",
         f"largest deviation {found.deviation:.2e} at {found.worst}, {within} the tolerance of {tolerance:g}",
         f"{found.flips:,} of {found.compared:,} {found.top_1} changed{named}",
     ]

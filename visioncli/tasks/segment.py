@@ -12,6 +12,7 @@ from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
 from visioncli.tasks import Task, pictures_needed
 from visioncli.tasks.objects import OBJECT_FIELDS, Objects, object_rows, refuse_bad_prompts, refuse_no_share
+from visioncli.wording import counted
 
 RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
 RINGS = pa.list_(pa.list_(pa.float32()))  # each ring x0 y0 x1 y1 …, pixels of the upright original
@@ -44,7 +45,7 @@ class SegmentOptions:
         if not self.resolve_overlaps:
             raise UsageError("priors change nothing unless overlaps are resolved")
         if len(priors) != len(self.prompts):
-            raise UsageError(f"there are {len(priors)} priors for {len(self.prompts)} prompts")
+            raise UsageError(f"{counted(len(priors), 'prior')} for {counted(len(self.prompts), 'prompt')}")
         if not all(isfinite(prior) and prior >= 0 for prior in priors):
             raise UsageError("a prior is a number from 0 on")
 
