@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,8 @@ from visioncli.io.json_lines import json_lines
 from visioncli.io.listing import refs
 from visioncli.io.standard import put
 from visioncli.jobs.checks import locate, refuse_unusable
-from visioncli.jobs.job import Job, Progress, Stop, deadline
+from visioncli.jobs.ending import ending
+from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.keys import answer_key
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
@@ -54,15 +56,25 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
-    with deadline(job.policy.max_runtime_s, stop), closing(together):
+
+    def summary() -> Summary:
+        repeated, seconds = listing.progress.explicit_repeats, time.monotonic() - started
+        return summarise("-", total, meter, 0, seconds, repeated_ids=repeated)
+
+    with ending(stop, lambda: replace(summary(), rows_left=None), _after), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
-    stop.check()
-    return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
+        stop.check()
+    return summary()
+
+
+def _after(done: Summary) -> str:
+    rows = "1 row was" if done.rows == 1 else f"{done.rows:,} rows were"
+    return f"{rows} written, and a stream is not gone on with: the same command begins anew"
 
 
 def _count(outcomes: list[Outcome], tally: Tally, max_error_rate: float | None) -> None:
