@@ -32,31 +32,36 @@ def refuse_unusable_summary(given: str | None, output: str, inputs: Iterable[str
     for other in (output, f"{output}.meta.json", *(name for name in inputs if name != "-")):
         if _is_same(place, other):
             raise UsageError(f"{_FLAG} {given} would be written over {other}; name another file")
-    if output != "-" and Path(output).resolve() in place.resolve().parents:
+    if output != "-" and _real(output) in _real(place).parents:
         raise UsageError(f"{_FLAG} {given} lies in the output {output}; name a file beside it")
 
 
 def _refuse_no_place(place: Path) -> None:
-    folder = place.resolve().parent
-    if not str(place).strip() or str(place) == "." or place.is_dir():
+    folder = _real(place).parent
+    if os.path.isdir(place):  # unlike Path's, it is merely untrue where nobody lets us look
         raise UsageError(f"{_FLAG} {place} is a folder; name a file in it")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"{_FLAG} {place}: there is no folder {folder}; make it first")
-    if not os.access(place if _is_special(place) else folder, os.W_OK):
-        raise UsageError(f"{_FLAG} {place}: {folder} cannot be written to")
+    written = place if _is_special(place) else folder
+    if not os.access(written, os.W_OK):
+        raise UsageError(f"{_FLAG} {place}: {written} cannot be written to")
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _is_special(place: Path) -> bool:
     """Whether it is a pipe or a device, which is written to and not replaced."""
-    return place.exists() and not place.is_file()
+    return os.path.exists(place) and not os.path.isfile(place)
 
 
 def _is_same(place: Path, other: str) -> bool:
     try:
         there = os.fstat(1) if other == "-" else os.stat(other)
-        return place.is_file() and os.path.samestat(place.stat(), there)
+        return os.path.isfile(place) and os.path.samestat(place.stat(), there)
     except OSError:  # not there yet
-        return place.resolve() == Path(other).resolve()
+        return _real(place) == _real(other)
 
 
 def write_summary(summary: Mapping[str, Any], given: str) -> None:
@@ -72,7 +77,7 @@ def write_summary(summary: Mapping[str, Any], given: str) -> None:
         if _is_special(place):
             place.write_bytes(data)
             return
-        place = place.resolve()  # a link stays one
+        place = _real(place)  # a link stays one
         with replacing(place, alone=False) as file:
             file.write(data)
         sync_folder(place.parent)
