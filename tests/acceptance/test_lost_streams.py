@@ -41,4 +41,8 @@ def test_a_reader_of_the_log_that_leaves_does_not_end_a_run(
 
 def test_rows_that_cannot_be_written_are_one_sentence_and_exit_1(nursery: Nursery, photos: Path) -> None:
     ended = nursery.command([*EMBED, photos, "-o", "-", "-q"], shown="/dev/full").wait()
-    assert (ended.code, ended.err) == (1, "visioncli: standard output cannot be written: No space left on device\n")
+    said = (
+        "visioncli: standard output cannot be written: No space left on device; 0 rows were written, and a stream is "
+        "not gone on with: the same command begins anew\n"
+    )
+    assert (ended.code, ended.err) == (1, said)

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -48,6 +49,7 @@ def test_without_a_terminal_nothing_returns_the_carriage(tmp_path: Path) -> None
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
     command = [
         sys.executable,
         "-m",
@@ -65,7 +67,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     while chunk := _read(master):
         shown += chunk
     assert done.returncode == 0
-    assert b"\r" in shown
+    assert shown.startswith(b"\rlisting inputs and loading demo ...\r")
     assert b"rows" in shown
 
 

@@ -190,7 +190,10 @@ class SharedFlags:
     max_runtime: Annotated[
         str | None,
         flag(
-            "--max-runtime", panel=_RUN, metavar="4h", help="Stop after this long (90s, 30m, 4h), resumable, exit 75."
+            "--max-runtime",
+            panel=_RUN,
+            metavar="4h",
+            help="Stop this long after the start (90s, 30m, 1h30m), exit 75; resumable, but for -o -.",
         ),
     ] = None
     dry_run: Annotated[bool, flag("--dry-run", panel=_RUN, help="Say what would be done, and do nothing.")] = False
@@ -201,7 +204,7 @@ class SharedFlags:
         Show.auto
     )
     summary: Annotated[
-        str | None, flag("--summary", panel=_SAY, metavar="FILE.json", help="Write the run's summary as JSON.")
+        str | None, flag("--summary", panel=_SAY, metavar="FILE.json|-", help="Write the run's summary as JSON.")
     ] = None
     # fmt: on
 

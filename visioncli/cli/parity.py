@@ -14,6 +14,7 @@ import typer
 from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, refuse_idle_texts, requested
 from visioncli.cli.options import Dtype, flag, with_flags
 from visioncli.cli.run import Inputs
+from visioncli.cli.summary_file import refuse_unusable_summary, write_summary
 from visioncli.cli.values import auto_or_count, items
 from visioncli.errors import UsageError
 from visioncli.wording import counted
@@ -84,6 +85,7 @@ def parity(inputs: Inputs = None, *, flags: ParityFlags) -> None:
     from visioncli.parity import compare
 
     console.set_up(flags.quiet, verbose=False)
+    refuse_unusable_summary(flags.summary, "-", inputs or ())
     first, second = _two(flags.device or [])
     refs = _refs(inputs, flags.limit)
     loads = _loads(flags, (first, second), len(refs))
@@ -91,7 +93,7 @@ def parity(inputs: Inputs = None, *, flags: ParityFlags) -> None:
     for line in _sentences(found, flags.tolerance):
         print(line)
     if flags.summary:
-        console.write_summary(found.to_json(), flags.summary)
+        write_summary(found.to_json(), flags.summary)
     if found.deviation > flags.tolerance or any(found.failed.values()):
         raise typer.Exit(3)
 

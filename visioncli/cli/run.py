@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,15 @@ import typer
 from visioncli.cli.given import announce
 from visioncli.cli.hailo_options import hailo_of
 from visioncli.cli.options import FailOn, SharedFlags
+from visioncli.cli.summary_file import refuse_unusable_summary, write_summary
 from visioncli.cli.values import amount, auto_or_count, duration_s, header
-from visioncli.errors import UsageError
+from visioncli.errors import OutputError, ReaderLeftError, UsageError, VisioncliError
 
 if TYPE_CHECKING:
     from visioncli.io.fetch import FetchOptions
-    from visioncli.jobs import Job
+    from visioncli.jobs import Job, Summary
+
+log = logging.getLogger("visioncli")
 
 Inputs = Annotated[
     list[str] | None,
@@ -75,7 +79,7 @@ def make_job(
             update=flags.update,
             retry_failed=flags.retry_failed,
             max_error_rate=flags.max_error_rate,
-            max_runtime_s=duration_s(flags.max_runtime, "--max-runtime") if flags.max_runtime else None,
+            max_runtime_s=duration_s(flags.max_runtime, "--max-runtime") if flags.max_runtime is not None else None,
             unique_ids=flags.unique_ids,
         ),
         limit=flags.limit,
@@ -104,15 +108,37 @@ def finish(ctx: typer.Context, job: Job, flags: SharedFlags, stray: Callable[[st
     `stray` names parameters that the job was not made from.
     """
     from visioncli.cli import console
+    from visioncli.jobs import Stop
 
     console.set_up(quiet=flags.quiet, verbose=flags.verbose)
     announce(ctx, stray)
+    refuse_unusable_summary(flags.summary, job.output, job.inputs)
     if flags.dry_run:
         console.dry_run(job)
         return
-    summary = console.run(job, flags.progress, flags.quiet)
-    console.show(summary, flags.quiet)
-    if flags.summary:
-        console.write_summary(summary.to_json(), flags.summary)
+    stop = Stop()
+    try:
+        summary = console.run(job, stop, flags.progress, flags.quiet)
+    except VisioncliError as error:
+        _tell_of_end(error, job, stop.so_far, flags)
+        raise
     failed = {FailOn.any: sum(summary.failed.values()), FailOn.new: summary.new_failures, FailOn.none: 0}
+    console.show(summary, flags.quiet, warns=bool(failed[flags.fail_on]))
+    if flags.summary:
+        write_summary(summary.to_json(), flags.summary)
     raise typer.Exit(3 if failed[flags.fail_on] else 0)
+
+
+def _tell_of_end(error: VisioncliError, job: Job, so_far: Summary | None, flags: SharedFlags) -> None:
+    """Say what a run had done that an error ended. What was refused was no run, and leaves the summary of one alone."""
+    from visioncli.cli import console
+
+    if so_far is not None and not isinstance(error, ReaderLeftError):
+        console.show(so_far, flags.quiet, warns=True)
+    if flags.summary is None or (so_far is None and isinstance(error, UsageError)):
+        return
+    begun = {"output": job.output, "finished": False, "error_code": error.code, "error": str(error)}
+    try:
+        write_summary(begun if so_far is None else so_far.to_json(), flags.summary)
+    except (OutputError, ReaderLeftError) as second:  # the first is the one that ends the command
+        log.warning(second)

@@ -49,9 +49,14 @@ def steps(job: Job, stop: Stop | None = None) -> Generator[Progress, None, Summa
     """Do the job, yielding progress about ten times a second; the summary is the generator's return value.
 
     Raises UsageError (before any image is read), ModelError, DeviceError, OutputError, NotNowError, and
-    `stop.reason` after the open part was closed.
+    `stop.reason` after the open part was closed; where rows were asked by then, `stop.so_far` has what was done.
     """
     stop = stop or Stop()
+    with deadline(job.policy.max_runtime_s, stop):
+        return (yield from _steps(job, stop))
+
+
+def _steps(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     target = Target.of(job.output)
     if target.kind == "stdout":
         from visioncli.jobs.stream import stream
@@ -62,7 +67,7 @@ def steps(job: Job, stop: Stop | None = None) -> Generator[Progress, None, Summa
     if target.leftover() is None:
         refuse_finished(job, target)
     found = resolve(job)
-    with closing(target.run_directory()) as directory, deadline(job.policy.max_runtime_s, stop):
+    with closing(target.run_directory()) as directory:
         done = published_before(job, target, directory, found.checkpoint)
         if done is not None:
             return done

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,8 @@ from visioncli.io.json_lines import json_lines
 from visioncli.io.listing import Listing, refs
 from visioncli.io.standard import put
 from visioncli.jobs.checks import fetch, refuse_unusable, resolve
-from visioncli.jobs.job import Job, Progress, Stop, deadline
+from visioncli.jobs.ending import ending
+from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.keys import answer_key
 from visioncli.jobs.listings import Texts, announce_remarks, survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
@@ -30,6 +32,7 @@ from visioncli.pipeline import bursts
 from visioncli.samples import ImageRef
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
+from visioncli.wording import counted
 
 _BATCH_ROWS = 1024
 
@@ -50,17 +53,27 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
-    with deadline(job.policy.max_runtime_s, stop), closing(together):
+
+    def summary() -> Summary:
+        repeated, seconds = listing.progress.explicit_repeats, time.monotonic() - started
+        return summarise("-", total, meter, 0, seconds, repeated_ids=repeated)
+
+    with ending(stop, lambda: replace(summary(), rows_left=None), _after), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
-    stop.check()
+        stop.check()
     batches.close()
     announce_remarks(listing)
-    return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
+    return summary()
+
+
+def _after(done: Summary) -> str:
+    were = "was" if done.rows == 1 else "were"
+    return f"{counted(done.rows, 'row')} {were} written, and a stream is not gone on with: the same command begins anew"
 
 
 def surveyed(job: Job) -> tuple[Listing | Texts, Task[Any, Any], Any]:
