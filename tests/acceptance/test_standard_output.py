@@ -120,7 +120,7 @@ def test_a_signal_ends_the_stream_at_a_whole_line(
         child.kill(signal.SIGTERM)
         assert shown.read() == ""
     assert child.wait().code == 143
-    assert "standard output: 1 rows so far, 1 ok\n" in child.err
+    assert "standard output: 1 row so far, 1 ok\n" in child.err
     assert child.err.endswith(
         "interrupted; 1 row was written, and a stream is not gone on with: the same command begins anew\n"
     )
