@@ -43,10 +43,30 @@ def test_a_wrong_command_line_is_one_sentence(typed: str, sentence: str) -> None
         ("VISIONCLI_LIMIT", "ten", "'ten' is no whole number"),
         ("VISIONCLI_OVERWRITE", "maybe", "'maybe' is neither true nor false"),
         ("VISIONCLI_PROGRESS", "loud", "'loud' is none of auto, bar, plain, json, none"),
+        ("VISIONCLI_MAX_PIXELS", "lots", "'lots' is no amount; write 500k, 100M or 2G"),
+        ("VISIONCLI_BATCH_SIZE", "0", "'0' is neither auto nor a positive number"),
+        ("VISIONCLI_MAX_RUNTIME", "soon", "'soon' is no duration; write 90s, 30m or 4h"),
+        ("VISIONCLI_HEADER", "A: b\nnonsense", "'nonsense' is not of the form 'Name: value'"),
     ],
 )
 def test_a_wrong_value_from_the_environment_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wrong: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert visioncli("embed", "x.jpg").err == f"visioncli: {variable}: {wrong}\n"
+    assert visioncli("embed", "x.jpg", "-o", "-").err == f"visioncli: {variable}: {wrong}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wrong"),
+    [
+        ("VISIONCLI_DEVICE", "gpu", "unknown device 'gpu'; known: auto, cpu, cuda, cuda:<n>, mps, hailo, hailo:<n>"),
+        ("VISIONCLI_STORE", "int8", "unknown store 'int8' for pooled features; known: float32, float16"),
+        ("VISIONCLI_ALPHA", "greenish", "alpha is white, black, drop or #RRGGBB, not 'greenish'"),
+    ],
+)
+def test_what_a_task_or_a_model_does_not_know_is_told_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wrong: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    flag = variable.replace("VISIONCLI_", "--").lower()
+    assert visioncli("embed", "x.jpg", "-o", "-").err == f"visioncli: {wrong} ({flag} comes from {variable})\n"

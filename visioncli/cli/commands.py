@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from visioncli.cli.complaints import no_such
+from visioncli.cli.complaints import no_such, traced
 from visioncli.errors import UsageError
 
 
@@ -43,7 +43,13 @@ def show_help(ctx: Any, where: TextIO) -> None:
 
 
 class Helped(_Helping, TyperCommand):
-    """A command."""
+    """A command, which says of a wrong value from the environment where it came from."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise UsageError(traced(str(error), ctx)) from error
 
 
 class Command(Helped):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +35,20 @@ def no_such(what: str, name: str, near: Iterable[str], path: str) -> str:
     *others, last = list(near)[:3] or [""]
     meant = " or ".join(filter(None, (", ".join(others), last)))
     return f"there is no {what} {name}; " + (f"did you mean {meant}?" if meant else f"{path} --help names all")
+
+
+def traced(sentence: str, ctx: Any) -> str:
+    """Return what is wrong with a value, naming the variable that the value came from."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name)
+        if source is None or source.name != "ENVIRONMENT":
+            continue
+        flag = parameter.opts[0]
+        if sentence.startswith(f"{flag}:"):
+            return sentence.replace(flag, parameter.envvar, 1)
+        if re.search(rf"(?<![\w-]){flag}(?![\w-])", sentence) or f"{ctx.params[parameter.name]!r}" in sentence:
+            return f"{sentence} ({flag} comes from {parameter.envvar})"
+    return sentence
 
 
 def _path(error: Any) -> str:
