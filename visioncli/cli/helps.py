@@ -18,7 +18,6 @@ import typer
 _WIDEST, _NARROW = 100, 60  # letters of a line; in fewer than the second, helps go below their flags
 _BELOW, _BESIDE = 6, 32  # the column where helps begin: of a narrow page, and at most of a wide one
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
-_SEVERAL = {True: "one value a line", False: "values with commas between"}
 _ORDER = ("Arguments", "Commands", "Task", "Output", "Model", "Input")  # the others follow as they come
 
 Entry = tuple[str, str]  # what is written, what it does
@@ -46,7 +45,8 @@ def _environment(command: Any) -> str:
         return ""
     text = f"Each flag also reads its variable, such as {variables[0]}"
     splitters = {one.envvar_list_splitter for one in command.params if getattr(one, "multiple", False)}
-    return text + (f"; of a repeatable flag it has {_SEVERAL['\n' in splitters]}." if splitters else ".")
+    several = "one value a line" if "\n" in splitters else "values with commas between"  # serve-compat has the second
+    return f"{text}; of a repeatable flag it has {several}." if splitters else f"{text}."
 
 
 def _usage(command: Any, ctx: Any, width: int) -> list[str]:

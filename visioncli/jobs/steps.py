@@ -5,7 +5,6 @@ locate the model -> lock -> list (or find the snapshot) -> compare run keys -> l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import refuse_other_output, refuse_other_run, row_key, run_key
 from visioncli.jobs.listings import Listed, list_inputs, list_previous
 from visioncli.jobs.previous import Previous
+from visioncli.jobs.provenance import tell
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, plan_snapshot
 from visioncli.jobs.standing import Planner, snapshot_identities
@@ -29,7 +29,11 @@ from visioncli.provenance import Checkpoint
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
 
-log = logging.getLogger("visioncli")
+_BEGUN = {  # a policy's mode -> how its run was begun
+    "run": "without --update or --retry-failed",
+    "update": "with --update",
+    "retry-failed": "with --retry-failed",
+}
 
 
 def run(job: Job, stop: Stop | None = None) -> Summary:
@@ -93,9 +97,7 @@ class Run:
         key["resolved"] = predictor.info.resolved
         self._settle(key, previous)
         predictor.check(options)
-        log.debug("model: %s", predictor.info)
-        for name, choice in predictor.info.choices.items():
-            log.debug("%s: %s (%s)", name, choice.value, choice.reason)
+        tell(predictor.info)
         work = Work(self.job, task, options, predictor, key, listed, snapshot, previous)
         return (yield from work.steps(self.directory, self.target, self.stop))
 
@@ -121,7 +123,7 @@ class Run:
             return False
         if stored["mode"] != self.job.policy.mode:
             raise UsageError(
-                f"an unfinished run with mode {stored['mode']!r} is in {self.directory.path}; "
+                f"an unfinished run {_BEGUN[stored['mode']]} is in {self.directory.path}; "
                 "finish it with the same command, or say --no-resume to begin anew"
             )
         return True
