@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
 from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
 from visioncli.settings import Settings
+from visioncli.tasks import keep_several
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     limit: int | None = None
     overlay: str | None = None  # folder of pictures with what was found drawn on them (detect, segment)
+
+    def __post_init__(self) -> None:
+        keep_several(self, "inputs", "texts")
+        for name, given in (("output", os.fspath(self.output)), ("inputs", tuple(map(os.fspath, self.inputs)))):
+            object.__setattr__(self, name, given)  # a Path is one, too
 
 
 class Stop(threading.Event):
