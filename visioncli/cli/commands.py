@@ -23,6 +23,15 @@ class _Helping:
 
         formatter.write(page(self, ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            found: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except typer.TyperException as error:
+            wrong: Any = error
+            wrong.ctx = getattr(error, "ctx", None) or ctx  # a flag that lacks its value does not know whose it is
+            raise
+        return found
+
     def get_help_option(self, ctx: Any) -> TyperOption | None:
         option: TyperOption | None = super().get_help_option(ctx)  # type: ignore[misc]
         if option is not None:

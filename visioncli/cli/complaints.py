@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from visioncli.cli.helps import metavar
+
 _WORDS = {  # pydantic's name of an error -> what the value is; typer reads values by it
     "int_parsing": "is no whole number",
     "float_parsing": "is no number",
@@ -26,8 +28,18 @@ def sentence(error: typer.TyperException) -> str:
         return f"{_where(error)}: {_wrong(error)}"
     if isinstance(error, typer.BadParameter):
         return f"{_named(error.param)} is needed; {_path(error)} --help tells more"
+    if unknown is not None:
+        return _half_written(str(unknown), error)
     text = error.format_message().rstrip(".")
+    if beyond := re.search(r"unexpected extra argument\S* \((.*)\)$", text):
+        return f"{beyond[1]} is more than {_path(error)} takes; {_path(error)} --help tells more"
     return text[:1].lower() + text[1:]
+
+
+def _half_written(flag: str, error: Any) -> str:
+    """What is wrong with a flag that lacks its value, or has one that it does not take."""
+    parameter = next(one for one in error.ctx.command.params if flag in (*one.opts, *one.secondary_opts))
+    return f"{flag} takes no value" if parameter.is_flag else f"{flag} needs a value: {flag} {metavar(parameter)}"
 
 
 def no_such(what: str, name: str, near: Iterable[str], path: str) -> str:
