@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from visioncli.provenance import ModelInfo
-
-log = logging.getLogger("visioncli")
-
-
-def tell(info: ModelInfo) -> None:
-    """Say, for --verbose, what was loaded and why."""
-    for line in info.lines():
-        log.debug("%s", line)
 
 
 def provenance(key: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import refuse_other_output, refuse_other_run, row_key, run_key
 from visioncli.jobs.listings import Listed, list_inputs, list_previous
 from visioncli.jobs.previous import Previous
-from visioncli.jobs.provenance import tell
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, plan_snapshot
 from visioncli.jobs.standing import Planner, snapshot_identities
@@ -97,7 +96,6 @@ class Run:
         key["resolved"] = predictor.info.resolved
         self._settle(key, previous)
         predictor.check(options)
-        tell(predictor.info)
         work = Work(self.job, task, options, predictor, key, listed, snapshot, previous)
         return (yield from work.steps(self.directory, self.target, self.stop))
 

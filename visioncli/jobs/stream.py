@@ -20,7 +20,6 @@ from visioncli.jobs.job import Job, Progress, Stop, deadline
 from visioncli.jobs.keys import answer_key
 from visioncli.jobs.listings import survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
-from visioncli.jobs.provenance import tell
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.side_files import Folders, refuse_files_of_a_stream, saving
 from visioncli.jobs.standing import Outcome, merged_table
@@ -48,7 +47,6 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
     predictor = models.load(checkpoint, job.task, request)
     predictor.check(options)
-    tell(predictor.info)
     answers = answer_schema(task, options, predictor.info, stale=False, drawn=job.overlay is not None)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
