@@ -18,15 +18,8 @@ import typer
 _WIDEST, _NARROW = 100, 60  # letters of a line; in fewer than the second, helps go below their flags
 _BELOW, _BESIDE = 6, 32  # the column where helps begin: of a narrow page, and at most of a wide one
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
-_ORDER = (
-    "Arguments",
-    "Commands",
-    "Task",
-    "What is compared",
-    "Output",
-    "Model",
-    "Input",
-)  # the others follow as they come
+# The others follow as they come
+_ORDER = ("Arguments", "Commands", "Task", "What is compared", "Output", "Model", "Input")
 
 Entry = tuple[str, str]  # what is written, what it does
 
