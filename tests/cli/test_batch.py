@@ -178,3 +178,11 @@ def test_an_unreachable_hub_is_exit_75(tmp_path: Path) -> None:
     done = visioncli("embed", IMAGES, "-o", tmp_path / "out.parquet", **environment)
     assert done.returncode == 75
     assert done.stderr.count(b"\n") == 1
+
+
+def test_verbose_tells_of_the_model_a_line_each() -> None:
+    done = visioncli("embed", IMAGES, "--limit", "1", "-m", "demo", "-o", "-", "-v", "--dtype", "float32")
+    told = [line.removeprefix("visioncli: ") for line in done.stderr.decode().splitlines()]
+    assert [line.partition(" ")[0] for line in told[:5]] == ["model:", "recipe:", "device:", "dtype:", "batch"]
+    assert told[0].startswith("model: demo at files:")
+    assert not any("(" in line and "=" in line for line in told)  # as a repr would

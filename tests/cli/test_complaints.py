@@ -25,11 +25,16 @@ from tests.prompt import visioncli
         ("embed --timeout soon", "--timeout: 'soon' is no number"),
         ("detect --nms 1.5", "--nms: '1.5' must be at most 1"),
         ("embed --dtype f8", "--dtype: 'f8' is none of auto, float32, bfloat16, float16"),
-        ("embed --output", "option '--output' requires an argument"),
-        ("embed --exact=3", "option '--exact' does not take a value"),
+        ("embed --output", "--output needs a value: --output FILE|DIR/|-"),
+        ("embed x.jpg -o", "-o needs a value: -o FILE|DIR/|-"),
+        ("similar -k", "-k needs a value: -k N"),
+        ("models pull a --revision", "--revision needs a value: --revision REVISION"),
+        ("embed --exact=3", "--exact takes no value"),
+        ("--version=3", "--version takes no value"),
         ("report", "RESULTS is needed; visioncli report --help tells more"),
         ("models verify", "MODEL is needed; visioncli models verify --help tells more"),
-        ("doctor now", "got unexpected extra argument(s) (now)"),
+        ("doctor now", "now is more than visioncli doctor takes; visioncli doctor --help tells more"),
+        ("models pull a b c", "b c is more than visioncli models pull takes; visioncli models pull --help tells more"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(typed: str, sentence: str) -> None:
@@ -43,10 +48,30 @@ def test_a_wrong_command_line_is_one_sentence(typed: str, sentence: str) -> None
         ("VISIONCLI_LIMIT", "ten", "'ten' is no whole number"),
         ("VISIONCLI_OVERWRITE", "maybe", "'maybe' is neither true nor false"),
         ("VISIONCLI_PROGRESS", "loud", "'loud' is none of auto, bar, plain, json, none"),
+        ("VISIONCLI_MAX_PIXELS", "lots", "'lots' is no amount; write 500k, 100M or 2G"),
+        ("VISIONCLI_BATCH_SIZE", "0", "'0' is neither auto nor a positive number"),
+        ("VISIONCLI_MAX_RUNTIME", "soon", "'soon' is no duration; write 90s, 30m or 4h"),
+        ("VISIONCLI_HEADER", "A: b\nnonsense", "'nonsense' is not of the form 'Name: value'"),
     ],
 )
 def test_a_wrong_value_from_the_environment_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wrong: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert visioncli("embed", "x.jpg").err == f"visioncli: {variable}: {wrong}\n"
+    assert visioncli("embed", "x.jpg", "-o", "-").err == f"visioncli: {variable}: {wrong}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wrong"),
+    [
+        ("VISIONCLI_DEVICE", "gpu", "unknown device 'gpu'; known: auto, cpu, cuda, cuda:<n>, mps, hailo, hailo:<n>"),
+        ("VISIONCLI_STORE", "int8", "unknown store 'int8' for pooled features; known: float32, float16"),
+        ("VISIONCLI_ALPHA", "greenish", "alpha is white, black, drop or #RRGGBB, not 'greenish'"),
+    ],
+)
+def test_what_a_task_or_a_model_does_not_know_is_told_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wrong: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    flag = variable.replace("VISIONCLI_", "--").lower()
+    assert visioncli("embed", "x.jpg", "-o", "-").err == f"visioncli: {wrong} ({flag} comes from {variable})\n"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.children import Ended
 from tests.loopback_hub import FILES, NEEDED, NEW, OLD, LoopbackHub, Repository, live_here, loopback_hub, tiny
 from tests.prompt import visioncli as prompt
-from visioncli.cli.models import models_app
+from visioncli.cli.models import fitted, models_app
 from visioncli.errors import HubUnreachableError, ModelError
 from visioncli.io import hub
 
@@ -117,3 +117,13 @@ def test_list_shows_what_is_cached_and_can_run_and_nothing_else(served: Loopback
         ("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip", NEW, size),
         (ID, ID, "siglip", NEW, size),
     ]
+
+
+TABLE = [("NAME", "DEFAULT FOR", "CACHED"), ("a/one", "", "no"), ("two", "embed", "3 MB")]
+WIDE = ["NAME   DEFAULT FOR  CACHED", "a/one               no", "two    embed        3 MB"]
+NARROW = ["a/one", "  cached: no", "two", "  default for: embed", "  cached: 3 MB"]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(None, WIDE), (200, WIDE), (26, WIDE), (25, NARROW), (10, NARROW)])
+def test_a_table_that_is_wider_than_its_terminal_has_a_cell_a_line(width: int | None, lines: list[str]) -> None:
+    assert fitted(TABLE, width) == lines

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from visioncli.cli.complaints import no_such
+from visioncli.cli.complaints import no_such, traced
 from visioncli.errors import UsageError
 
 
@@ -22,6 +22,15 @@ class _Helping:
         from visioncli.cli.helps import page
 
         formatter.write(page(self, ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            found: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except typer.TyperException as error:
+            wrong: Any = error
+            wrong.ctx = getattr(error, "ctx", None) or ctx  # a flag that lacks its value does not know whose it is
+            raise
+        return found
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:
         option: TyperOption | None = super().get_help_option(ctx)  # type: ignore[misc]
@@ -43,7 +52,13 @@ def show_help(ctx: Any, where: TextIO) -> None:
 
 
 class Helped(_Helping, TyperCommand):
-    """A command."""
+    """A command, which says of a wrong value from the environment where it came from."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise UsageError(traced(str(error), ctx)) from error
 
 
 class Command(Helped):

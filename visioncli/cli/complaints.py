@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import typer
+
+from visioncli.cli.helps import metavar
 
 _WORDS = {  # pydantic's name of an error -> what the value is; typer reads values by it
     "int_parsing": "is no whole number",
@@ -25,8 +28,18 @@ def sentence(error: typer.TyperException) -> str:
         return f"{_where(error)}: {_wrong(error)}"
     if isinstance(error, typer.BadParameter):
         return f"{_named(error.param)} is needed; {_path(error)} --help tells more"
+    if unknown is not None:
+        return _half_written(str(unknown), error)
     text = error.format_message().rstrip(".")
+    if beyond := re.search(r"unexpected extra argument\S* \((.*)\)$", text):
+        return f"{beyond[1]} is more than {_path(error)} takes; {_path(error)} --help tells more"
     return text[:1].lower() + text[1:]
+
+
+def _half_written(flag: str, error: Any) -> str:
+    """What is wrong with a flag that lacks its value, or has one that it does not take."""
+    parameter = next(one for one in error.ctx.command.params if flag in (*one.opts, *one.secondary_opts))
+    return f"{flag} takes no value" if parameter.is_flag else f"{flag} needs a value: {flag} {metavar(parameter)}"
 
 
 def no_such(what: str, name: str, near: Iterable[str], path: str) -> str:
@@ -34,6 +47,20 @@ def no_such(what: str, name: str, near: Iterable[str], path: str) -> str:
     *others, last = list(near)[:3] or [""]
     meant = " or ".join(filter(None, (", ".join(others), last)))
     return f"there is no {what} {name}; " + (f"did you mean {meant}?" if meant else f"{path} --help names all")
+
+
+def traced(sentence: str, ctx: Any) -> str:
+    """Return what is wrong with a value, naming the variable that the value came from."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name)
+        if source is None or source.name != "ENVIRONMENT":
+            continue
+        flag = parameter.opts[0]
+        if sentence.startswith(f"{flag}:"):
+            return sentence.replace(flag, parameter.envvar, 1)
+        if re.search(rf"(?<![\w-]){flag}(?![\w-])", sentence) or f"{ctx.params[parameter.name]!r}" in sentence:
+            return f"{sentence} ({flag} comes from {parameter.envvar})"
+    return sentence
 
 
 def _path(error: Any) -> str:

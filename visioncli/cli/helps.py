@@ -18,7 +18,8 @@ import typer
 _WIDEST, _NARROW = 100, 60  # letters of a line; in fewer than the second, helps go below their flags
 _BELOW, _BESIDE = 6, 32  # the column where helps begin: of a narrow page, and at most of a wide one
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
-_ORDER = ("Arguments", "Commands", "Task", "Output", "Model", "Input")  # the others follow as they come
+# The others follow as they come
+_ORDER = ("Arguments", "Commands", "Task", "What is compared", "Output", "Model", "Input")
 
 Entry = tuple[str, str]  # what is written, what it does
 
@@ -34,7 +35,19 @@ def page(command: Any, ctx: Any) -> str:
     column = _BELOW if width < _NARROW else min(_BESIDE, 8 + longest)
     for title, entries in sections.items():
         lines += [typer.style(title, bold=True), *_listed(entries, width, column), ""]
+    lines += _wrapped(_environment(command), width)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _environment(command: Any) -> str:
+    """What the environment may give, in a command that reads it."""
+    variables = [parameter.envvar for parameter in command.params if getattr(parameter, "envvar", None)]
+    if not variables:
+        return ""
+    text = f"Each flag also reads its variable, such as {variables[0]}"
+    splitters = {one.envvar_list_splitter for one in command.params if getattr(one, "multiple", False)}
+    several = "one value a line" if "\n" in splitters else "values with commas between"  # serve-compat has the second
+    return f"{text}; of a repeatable flag it has {several}." if splitters else f"{text}."
 
 
 def _usage(command: Any, ctx: Any, width: int) -> list[str]:

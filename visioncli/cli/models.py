@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +54,7 @@ def list_models(as_json: Json = False) -> None:
             print(json.dumps(asdict(row)))
         return
     table = [("NAME", "MODEL", "TASKS", "DEFAULT FOR", "LICENCE", "CACHED"), *map(_cells, rows)]
-    for line in aligned(table):
+    for line in fitted(table, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
         print(line)
 
 
@@ -157,6 +159,20 @@ def _cells(row: Listed) -> tuple[str, ...]:
     licence = (row.licence or "unknown") + (", gated" if row.gated else "")
     model = "" if row.id == row.name else row.id
     return row.name, model, ",".join(row.tasks), ",".join(row.default_for), licence, cached
+
+
+def fitted(table: list[tuple[str, ...]], width: int | None) -> list[str]:
+    """Return a row a line, or on a terminal too narrow for that a cell a line; None: no terminal."""
+    lines = aligned(table)
+    return lines if width is None or max(map(len, lines)) <= width else list(_stacked(table))
+
+
+def _stacked(table: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield each row's first cell, and below it the others by their columns' names, without the empty ones."""
+    (_, *heads), *rows = table
+    for name, *cells in rows:
+        yield name
+        yield from (f"  {head.lower()}: {cell}" for head, cell in zip(heads, cells, strict=True) if cell)
 
 
 def aligned(table: list[tuple[str, ...]]) -> list[str]:

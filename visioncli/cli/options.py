@@ -63,7 +63,67 @@ _OUT, _MODEL, _INPUT, _FETCH, _RUN, _SAY = "Output", "Model", "Input", "Fetch an
 
 
 @dataclass(frozen=True)
-class SharedFlags:
+class ReadFlags:
+    """Flags of every command that reads pictures from INPUTs."""
+
+    # fmt: off  # one flag, one line: they are read as a table
+    image_col: Annotated[
+        str | None,
+        flag(
+            "--image-col",
+            panel=_INPUT,
+            metavar="COLUMN",
+            help="The manifest's column of paths or URLs. (default: a usual name, announced)",
+        ),
+    ] = None
+    id_col: Annotated[
+        str | None,
+        flag(
+            "--id-col", panel=_INPUT, metavar="COLUMN", help="The manifest's column of ids. (default: id, else derived)"
+        ),
+    ] = None
+    null: Annotated[bool, flag("--null", "-0", panel=_INPUT, help="Names on standard input end with NUL.")] = False
+    limit: Annotated[int | None, flag("--limit", panel=_INPUT, min=1, help="Take the first N rows.")] = None
+
+    workers: Annotated[str, flag("--workers", panel=_FETCH, metavar="auto|N", help="Threads that read and decode.")] = (
+        "auto"
+    )
+    per_host: Annotated[int, flag("--per-host", panel=_FETCH, min=1, help="Requests to one host at a time.")] = 8
+    timeout: Annotated[
+        float, flag("--timeout", panel=_FETCH, min=0.001, metavar="S", help="Seconds for one whole answer.")
+    ] = 30.0
+    retries: Annotated[
+        int, flag("--retries", panel=_FETCH, min=0, help="Further attempts on 429, 5xx and lost connections.")
+    ] = 3
+    header: Annotated[
+        list[str] | None, flag("--header", panel=_FETCH, metavar="'K: V'", help="Sent with every request; repeatable.")
+    ] = None
+    ca_cert: Annotated[
+        str | None, flag("--ca-cert", panel=_FETCH, metavar="FILE", help="Certificates to trust, PEM.")
+    ] = None
+    guard: Annotated[bool, flag("--guard", panel=_FETCH, help="Refuse URLs that lead to private addresses.")] = False
+    max_bytes: Annotated[
+        str, flag("--max-bytes", panel=_FETCH, metavar="N[k|M|G]", help="Larger files fail their row.")
+    ] = "128M"
+    max_pixels: Annotated[
+        str,
+        flag(
+            "--max-pixels",
+            panel=_FETCH,
+            metavar="N[k|M|G]",
+            help="Larger pictures fail their row, before memory is spent.",
+        ),
+    ] = "100M"
+    alpha: Annotated[
+        str,
+        flag("--alpha", panel=_FETCH, metavar="white|black|drop|#RRGGBB", help="What is behind transparent pixels."),
+    ] = "white"
+    exact: Annotated[bool, flag("--exact", panel=_FETCH, help="Never decode a JPEG at a reduced size.")] = False
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class SharedFlags(ReadFlags):
     """Flags of every command that turns inputs into rows."""
 
     # fmt: off  # one flag, one line: they are read as a table
@@ -110,21 +170,6 @@ class SharedFlags:
     ] = "auto"
     offline: Annotated[bool, flag("--offline", panel=_MODEL, help="Never reach for the model hub.")] = False
 
-    image_col: Annotated[
-        str | None,
-        flag(
-            "--image-col",
-            panel=_INPUT,
-            metavar="COLUMN",
-            help="The manifest's column of paths or URLs. (default: a usual name, announced)",
-        ),
-    ] = None
-    id_col: Annotated[
-        str | None,
-        flag(
-            "--id-col", panel=_INPUT, metavar="COLUMN", help="The manifest's column of ids. (default: id, else derived)"
-        ),
-    ] = None
     version_col: Annotated[
         str | None,
         flag(
@@ -134,44 +179,7 @@ class SharedFlags:
             help="A column that changes when the picture does (for --update).",
         ),
     ] = None
-    null: Annotated[bool, flag("--null", "-0", panel=_INPUT, help="Names on standard input end with NUL.")] = False
-    limit: Annotated[int | None, flag("--limit", panel=_INPUT, min=1, help="Take the first N rows.")] = None
     unique_ids: Annotated[bool, flag("--unique-ids", panel=_INPUT, help="Refuse ids that repeat.")] = False
-
-    workers: Annotated[str, flag("--workers", panel=_FETCH, metavar="auto|N", help="Threads that read and decode.")] = (
-        "auto"
-    )
-    per_host: Annotated[int, flag("--per-host", panel=_FETCH, min=1, help="Requests to one host at a time.")] = 8
-    timeout: Annotated[
-        float, flag("--timeout", panel=_FETCH, min=0.001, metavar="S", help="Seconds for one whole answer.")
-    ] = 30.0
-    retries: Annotated[
-        int, flag("--retries", panel=_FETCH, min=0, help="Further attempts on 429, 5xx and lost connections.")
-    ] = 3
-    header: Annotated[
-        list[str] | None, flag("--header", panel=_FETCH, metavar="'K: V'", help="Sent with every request; repeatable.")
-    ] = None
-    ca_cert: Annotated[
-        str | None, flag("--ca-cert", panel=_FETCH, metavar="FILE", help="Certificates to trust, PEM.")
-    ] = None
-    guard: Annotated[bool, flag("--guard", panel=_FETCH, help="Refuse URLs that lead to private addresses.")] = False
-    max_bytes: Annotated[
-        str, flag("--max-bytes", panel=_FETCH, metavar="N[k|M|G]", help="Larger files fail their row.")
-    ] = "128M"
-    max_pixels: Annotated[
-        str,
-        flag(
-            "--max-pixels",
-            panel=_FETCH,
-            metavar="N[k|M|G]",
-            help="Larger pictures fail their row, before memory is spent.",
-        ),
-    ] = "100M"
-    alpha: Annotated[
-        str,
-        flag("--alpha", panel=_FETCH, metavar="white|black|drop|#RRGGBB", help="What is behind transparent pixels."),
-    ] = "white"
-    exact: Annotated[bool, flag("--exact", panel=_FETCH, help="Never decode a JPEG at a reduced size.")] = False
 
     max_error_rate: Annotated[
         float | None,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visioncli.cli.given import announce
 from visioncli.cli.hailo_options import hailo_of
-from visioncli.cli.options import FailOn, SharedFlags
+from visioncli.cli.options import FailOn, ReadFlags, SharedFlags
 from visioncli.cli.summary_file import refuse_unusable_summary, write_summary
 from visioncli.cli.values import amount, auto_or_count, duration_s, header
 from visioncli.errors import OutputError, ReaderLeftError, UsageError, VisioncliError
 
 if TYPE_CHECKING:
     from visioncli.io.fetch import FetchOptions
+    from visioncli.io.listing import ListingOptions
     from visioncli.jobs import Job, Summary
+    from visioncli.settings import Settings
 
 log = logging.getLogger("visioncli")
 
@@ -40,15 +43,12 @@ def make_job(
     overlay: str | None = None,
 ) -> Job:
     """Return what the flags ask for. Raises UsageError."""
-    from visioncli.io.decode import DecodeOptions
-    from visioncli.jobs import Device, Job, ListingOptions, Policy, Settings
+    from visioncli.jobs import Device, Job, Policy
 
     if flags.output is None:
         raise UsageError(
             "-o is needed: -o out.parquet, -o out.jsonl, -o DIR/, or -o - for JSON lines on standard output"
         )
-    fetch = fetch_options(flags)
-    decode = DecodeOptions(max_pixels=amount(flags.max_pixels, "--max-pixels"), alpha=flags.alpha, exact=flags.exact)
     return Job(
         task=task,
         options=options,
@@ -64,15 +64,13 @@ def make_job(
             auto_or_count(flags.batch_size, "--batch-size"),
             hailo_of(flags, task),
         ),
-        listing=ListingOptions(
-            image_column=flags.image_col,
-            id_column=flags.id_col,
+        listing=replace(
+            listing_options(flags),
             text_column=text_column,
             focal_column=focal_column,
             version_column=flags.version_col,
-            null_separated=flags.null,
         ),
-        settings=Settings(fetch=fetch, decode=decode, workers=auto_or_count(flags.workers, "--workers")),
+        settings=settings(flags),
         policy=Policy(
             resume=not flags.no_resume,
             overwrite=flags.overwrite,
@@ -87,7 +85,26 @@ def make_job(
     )
 
 
-def fetch_options(flags: SharedFlags) -> FetchOptions:
+def listing_options(flags: ReadFlags) -> ListingOptions:
+    """Return how INPUTs become rows."""
+    from visioncli.io.listing import ListingOptions
+
+    return ListingOptions(image_column=flags.image_col, id_column=flags.id_col, null_separated=flags.null)
+
+
+def settings(flags: ReadFlags) -> Settings:
+    """Return how pictures are got and decoded. Raises UsageError."""
+    from visioncli.io.decode import DecodeOptions
+    from visioncli.settings import Settings
+
+    return Settings(
+        fetch=fetch_options(flags),
+        decode=DecodeOptions(max_pixels=amount(flags.max_pixels, "--max-pixels"), alpha=flags.alpha, exact=flags.exact),
+        workers=auto_or_count(flags.workers, "--workers"),
+    )
+
+
+def fetch_options(flags: ReadFlags) -> FetchOptions:
     """Return how files and URLs are got. Raises UsageError."""
     from visioncli.io.fetch import FetchOptions
 

@@ -16,6 +16,12 @@ from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
 from visioncli.wording import counted
 
+_BEGUN = {  # a policy's mode -> how its run was begun
+    "run": "without --update or --retry-failed",
+    "update": "with --update",
+    "retry-failed": "with --retry-failed",
+}
+
 
 @dataclass(frozen=True)
 class Beginning:
@@ -62,7 +68,7 @@ class Beginning:
             return False  # a command that was refused, or was stopped before its first part, locks nothing
         if stored["mode"] != self.job.policy.mode:
             raise UsageError(
-                f"an unfinished run with mode {stored['mode']!r} is in {self.directory.path}; "
+                f"an unfinished run {_BEGUN[stored['mode']]} is in {self.directory.path}; "
                 "finish it with the same command, or say --no-resume to begin anew"
             )
         return True

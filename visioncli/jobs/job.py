@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from visioncli.io.listing import ListingOptions
 from visioncli.jobs.summary import Summary
 from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
 from visioncli.settings import Settings
+from visioncli.tasks import keep_several
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     limit: int | None = None
     overlay: str | None = None  # folder of pictures with what was found drawn on them (detect, segment)
+
+    def __post_init__(self) -> None:
+        keep_several(self, "inputs", "texts")
+        for name, given in (("output", os.fspath(self.output)), ("inputs", tuple(map(os.fspath, self.inputs)))):
+            object.__setattr__(self, name, given)  # a Path is one, too
 
 
 class Stop(threading.Event):

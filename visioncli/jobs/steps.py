@@ -8,7 +8,6 @@ Whatever is wrong with a command is found before its model is fetched.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from visioncli.jobs.targets import Target
 from visioncli.jobs.work import Work
 from visioncli.models.runtime import RuntimeRequest
 from visioncli.tasks import Task
-
-log = logging.getLogger("visioncli")
 
 
 def run(job: Job, stop: Stop | None = None) -> Summary:
@@ -107,9 +104,6 @@ class Run:
         key["resolved"] = predictor.info.resolved
         self._settle(key, resumed, previous)
         predictor.check(options)
-        log.debug("model: %s", predictor.info)
-        for name, choice in predictor.info.choices.items():
-            log.debug("%s: %s (%s)", name, choice.value, choice.reason)
         work = Work(self.job, task, options, predictor, key, listed, snapshot, previous)
         return (yield from work.steps(self.directory, self.target, self.stop))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
-from visioncli.tasks import Task, pictures_needed
+from visioncli.tasks import Task, keep_several, pictures_needed
 from visioncli.tasks.objects import OBJECT_FIELDS, Objects, object_rows, refuse_bad_prompts, refuse_no_share
 from visioncli.wording import counted
 
@@ -33,6 +33,7 @@ class SegmentOptions:
     priors: tuple[float, ...] | None = None  # of each prompt: where overlaps are resolved, the best score times prior
 
     def __post_init__(self) -> None:
+        keep_several(self, "prompts")
         refuse_bad_prompts(self.prompts)
         refuse_no_share(self.threshold, "--threshold")
         refuse_no_share(self.mask_threshold, "--mask-threshold")
