@@ -69,8 +69,8 @@ class Nursery:
     def command(self, arguments: Sequence[str | Path], **more: int | str) -> Child:
         """Begin `visioncli ARGUMENTS`.
 
-        `file_bytes`: the largest file that it can write; `typed`, `shown`: what it reads and writes instead of nothing
-        and a file (named pipes, say).
+        `file_bytes`: the largest file that it can write; `typed`, `shown`, `said`: what it reads and writes instead of
+        nothing and files (named pipes, say).
         """
         return self._begin({"arguments": [str(argument) for argument in arguments], **more})
 
@@ -139,7 +139,7 @@ def _be(question: dict[str, Any]) -> int:
     os.chdir(question["folder"])
     err = Path(question["out"]).with_suffix(".err")
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    os.dup2(os.open(err, writing), sys.stderr.fileno())
+    os.dup2(os.open(question.get("said", err), writing), sys.stderr.fileno())
     os.dup2(os.open(question.get("typed", os.devnull), os.O_RDONLY), sys.stdin.fileno())
     os.dup2(os.open(question.get("shown", question["out"]), writing), sys.stdout.fileno())
     if "file_bytes" in question:

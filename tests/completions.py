@@ -15,12 +15,13 @@ from typing import Any
 import typer
 
 from visioncli.cli import app
+from visioncli.cli.helps import metavar
 from visioncli.io.licences import ALIASES
 from visioncli.server import DIALECTS
 
 ROOT = Path(__file__).parents[1]
 SHORT_NAMES = ("ALIAS", "MODEL")  # parts of a metavar that stand for the short names of models
-PATHS = ("FILE", "DIR", "MODEL")  # parts of a metavar that also stand for a path
+PATHS = re.compile(r"(FILE|DIR|MODEL|INPUT|RESULTS)\b")  # parts of a metavar that also stand for a path
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ def commands(command: Any, path: str = "", parent: Any = None) -> Iterator[Comma
     context = command.context_class(command, info_name=command.name, parent=parent, **command.context_settings)
     below = {name: one for name, one in getattr(command, "commands", {}).items() if not one.hidden}
     named = [Row((name,), "command", _line(one.help)) for name, one in below.items()]
-    yield Command(path, (*named, *(_row(one, context) for one in command.get_params(context) if not one.hidden)))
+    yield Command(path, (*named, *(_row(one) for one in command.get_params(context) if not one.hidden)))
     for name, one in below.items():
         yield from commands(one, f"{path} {name}", context)
 
 
-def _row(parameter: Any, context: Any) -> Row:
-    kind, words = _value(parameter.metavar or parameter.display_type(context))
+def _row(parameter: Any) -> Row:
+    kind, words = _value(metavar(parameter))
     if parameter.param_type_name == "argument":
         return Row((), kind, _line(parameter.help), words)
     names = tuple(sorted([*parameter.opts, *parameter.secondary_opts], key=len))
@@ -67,14 +68,14 @@ def _row(parameter: Any, context: Any) -> Row:
 
 
 def _value(metavar: str) -> tuple[str, tuple[str, ...]]:
-    """Return how a value completes, read from its metavar: `auto|cpu|cuda[:n]`, `ID|DIR|demo`, `A,B,C|@FILE`."""
-    parts = re.sub(r"\[.*?\]", "", metavar).strip("<>").split("|")
+    """Return how a value completes, read from its metavar: `auto|cpu|cuda[:n]`, `ID|DIR|demo`, `A,B,C|@FILE`, `N`."""
+    parts = re.split(r"[|,]", re.sub(r"\[.*?\]", "", metavar))
     words = [part for part in parts if len(parts) > 1 and re.fullmatch(r"[a-z][a-z0-9]*", part)]
     words += [name for name in ALIASES if any(part in SHORT_NAMES for part in parts)]
     words += [name for name in DIALECTS if "NAME" in parts]  # of an API
     if "@FILE" in parts:
         return "at", ()
-    return "words" if words and not any(part in PATHS for part in parts) else "files", tuple(words)
+    return "files" if any(map(PATHS.match, parts)) else "words", tuple(words)
 
 
 def _line(help: str | None) -> str:
@@ -180,7 +181,7 @@ def _zsh_below(name: str, below: list[Row]) -> Iterator[str]:
 
 
 def _zsh_specs(row: Row) -> Iterator[str]:
-    actions = {"words": f"({' '.join(row.words)})", "files": "_files", "at": "_visioncli_at_files"}
+    actions = {"words": f"({' '.join(row.words)})" if row.words else "", "files": "_files", "at": "_visioncli_at_files"}
     action = (
         f" _visioncli_or_files {' '.join(row.words)}" if row.words and row.kind == "files" else actions.get(row.kind)
     )

@@ -17,7 +17,7 @@ def visioncli(*arguments: str | Path, typed: bytes | str | None = None) -> Ended
     log = logging.getLogger("visioncli")
     before = log.level, log.handlers, log.propagate
     try:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed)
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=typed, prog_name="visioncli")
     finally:
         log.level, log.handlers, log.propagate = before
     if result.exception is not None and not isinstance(result.exception, SystemExit):

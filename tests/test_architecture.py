@@ -10,7 +10,7 @@ import visioncli
 
 PACKAGE = Path(visioncli.__file__).parent
 FLOORS = [  # lowest first; a room may import from its own package and from lower floors
-    {"errors", "samples", "tables", "provenance", "engines", "meter"},
+    {"errors", "samples", "tables", "provenance", "engines", "meter", "wording"},
     {"tasks"},
     {"models", "io"},
     {"pipeline", "flow", "ledger", "batching", "reading", "recent", "row", "settings", "allowance", "parity", "search"},

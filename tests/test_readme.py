@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from visioncli.cli import app
 from visioncli.errors import CODES
+from visioncli.jobs import Summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -55,6 +57,10 @@ def test_every_command_that_it_shows_is_one() -> None:
         "report",
         "similar",
     }
+
+
+def test_every_field_of_a_summary_is_told() -> None:
+    assert {field.name for field in fields(Summary)} <= set(re.findall(r"`([a-z_]+)`", README))
 
 
 def test_its_make_targets_exist() -> None:

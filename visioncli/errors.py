@@ -12,6 +12,7 @@
     │   ├── HubUnreachableError
     │   └── OutOfTimeError  --max-runtime is over; the run is resumable
     ├── InterruptedRunError Ctrl-C or SIGTERM; the run is resumable
+    ├── ReaderLeftError     nobody reads our standard output any more: an end, and no fault
     └── RowError            one input has no answer; becomes a row, with a code of CODES
         ├── SourceError     the manifest names nothing that could be read
         ├── FetchError      its bytes did not come
@@ -25,11 +26,17 @@ from __future__ import annotations
 
 
 class VisioncliError(Exception):
-    """One clear sentence for a person, without a trailing full stop."""
+    """One clear sentence for a person, without a trailing full stop; `code` is stable."""
+
+    code = "failed"
+    after = ""  # the end of the sentence: what becomes of the run that the error ended
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (super().__str__(), self.after)))
 
 
 class UsageError(VisioncliError):
-    pass
+    code = "usage"
 
 
 class RunError(VisioncliError):
@@ -37,43 +44,49 @@ class RunError(VisioncliError):
 
 
 class ModelError(RunError):
-    pass
+    code = "model"
 
 
 class DeviceError(RunError):
-    pass
+    code = "device"
 
 
 class OutputError(RunError):
-    pass
+    code = "output"
 
 
 class ErrorRateError(RunError):
-    pass
+    code = "max_error_rate"
 
 
 class NotNowError(VisioncliError):
-    pass
+    code = "not_now"
 
 
 class LockHeldError(NotNowError):
-    pass
+    code = "lock_held"
 
 
 class HubUnreachableError(NotNowError):
-    pass
+    code = "hub_unreachable"
 
 
 class OutOfTimeError(NotNowError):
-    pass
+    code = "max_runtime"
 
 
 class InterruptedRunError(VisioncliError):
     """`signal_number` is 2 (SIGINT) or 15 (SIGTERM)."""
 
+    code = "interrupted"
+
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+class ReaderLeftError(VisioncliError):
+    code = "reader_left"
 
 
 class RowError(VisioncliError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,3 +64,15 @@ class ModelInfo:
     def embedding_space(self) -> str:
         """Vectors are comparable only within one space; many models share a dimension."""
         return f"{self.id}@{self.commit}/{self.recipe}"
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person may want to know of it, each automatic choice with its reason."""
+        yield f"model: {self.id} at {self.commit}, {self.family}"
+        yield f"recipe: {self.recipe}"
+        for name, value in (("device", self.device), ("dtype", self.dtype), ("batch_size", self.batch_size)):
+            if name not in self.choices:
+                yield f"{name.replace('_', ' ')}: {value}"
+        for name, choice in self.choices.items():
+            yield f"{name.replace('_', ' ')}: {choice.value} ({choice.reason})"
+        for name, digest in self.files.items():
+            yield f"{name}: SHA-256 {digest}"

@@ -5,6 +5,8 @@ Knows nothing of models, files or columns.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -30,7 +32,12 @@ def legible(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
-@dataclass(frozen=True, slots=True)
+def _uri(place: str | os.PathLike[str]) -> bytes:
+    is_url = isinstance(place, str) and re.match("[a-zA-Z][a-zA-Z0-9+.-]*://", place)
+    return os.fsencode(place if is_url else os.path.abspath(place))
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class ImageRef:
     """Where a picture is; no pixels. Picklable."""
 
@@ -41,6 +48,26 @@ class ImageRef:
     version: str | None = None  # given by --version-col: stands for the file's own version
     seen: str | None = None  # version of an earlier answer: a fetch may then say "unchanged"
     error: RowError | None = None  # the source already knows that there is nothing to fetch
+
+    def __init__(
+        self,
+        position: int,
+        id: str,
+        uri: bytes | str | os.PathLike[str] | None,
+        extra: Mapping[str, object] | None = None,
+        version: str | None = None,
+        seen: str | None = None,
+        error: RowError | None = None,
+    ) -> None:
+        """`uri` may be as people write it: a path, from the working directory where it is relative, or a URL."""
+        put = object.__setattr__
+        put(self, "position", position)
+        put(self, "id", id)
+        put(self, "uri", uri if uri is None or isinstance(uri, bytes) else _uri(uri))
+        put(self, "extra", {} if extra is None else extra)
+        put(self, "version", version)
+        put(self, "seen", seen)
+        put(self, "error", error)
 
     @property
     def source(self) -> str | None:

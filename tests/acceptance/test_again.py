@@ -210,7 +210,7 @@ def test_repeated_ids_are_counted_and_refused_on_request(tmp_path: Path) -> None
     small_pictures.folder(tmp_path, range(2))
     (tmp_path / "m.csv").write_text("id,image\na,00000.jpg\na,00001.jpg\n")
     told = prompt(*EMBED, tmp_path / "m.csv", "-o", tmp_path / "out.parquet")
-    assert (told.code, "1 ids came before" in told.err) == (0, True)
+    assert (told.code, "1 id came before" in told.err) == (0, True)
     assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == ["a", "a"]
     told = prompt(*EMBED, tmp_path / "m.csv", "-o", tmp_path / "new.parquet", "--unique-ids")
     assert (told.code, "--unique-ids" in told.err) == (2, True)

@@ -65,7 +65,8 @@ def held(nursery: Nursery, server: misbehaving.Server, photos: Path, tmp_path: P
 
 
 def arguments(tmp_path: Path) -> list[str | Path]:
-    return ["embed", tmp_path / "m.txt", "-o", tmp_path / "out.parquet", "--model", "demo"]
+    output, summary = tmp_path / "out.parquet", tmp_path / "s.json"
+    return ["embed", tmp_path / "m.txt", "-o", output, "--model", "demo", "--summary", summary]
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +83,14 @@ def unfinished(nursery: Nursery, photos: Path, tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (["--labels", "bus"], 'answers.parameters.labels was ["cat", "dog"], is ["cat", "dog", "bus"]'),
-        (["--template", "a {}"], 'answers.parameters.templates was ["{}"], is ["a {}"]'),
-        (["--scoring", "sigmoid"], 'answers.parameters.scoring was "softmax", is "sigmoid"'),
-        (["--alpha", "black"], 'answers.decode.alpha was "white", is "black"'),
-        (["--max-pixels", "1M"], "answers.decode.max_pixels was 100000000, is 1000000"),
-        (["--limit", "9"], "rows.limit was null, is 9"),
-        (["--batch-size", "4"], "resolved.batch_size was 8, is 4"),
-        (["--model", str(MODEL)], 'answers.model was "demo", is "'),
+        (["--labels", "bus"], "--labels was cat,dog, is cat,dog,bus"),
+        (["--template", "a {}"], "--template was {}, is a {}"),
+        (["--scoring", "sigmoid"], "--scoring was softmax, is sigmoid"),
+        (["--alpha", "black"], "--alpha was white, is black"),
+        (["--max-pixels", "1M"], "--max-pixels was 100000000, is 1000000"),
+        (["--limit", "9"], "--limit was not given, is 9"),
+        (["--batch-size", "4"], "--batch-size was 8, is 4"),
+        (["--model", str(MODEL)], "--model was demo, is "),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -121,7 +122,7 @@ def test_a_run_goes_on_with_the_batch_size_it_was_begun_with_where_none_is_asked
 
 def test_an_unfinished_run_is_not_continued_in_another_mode(unfinished: Path, photos: Path) -> None:
     told = prompt("classify", photos, "-o", unfinished, *CLASSIFY, "--update")
-    assert (told.code, "an unfinished run with mode 'run'" in told.err) == (2, True)
+    assert (told.code, "an unfinished run without --update or --retry-failed" in told.err) == (2, True)
 
 
 def test_no_resume_forgets_and_begins_anew(nursery: Nursery, photos: Path, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_run_whose_key_is_torn_is_not_thrown_away_unasked(
     (run / "run.json").write_text(torn)
     parts = sorted(run.glob("part-*"))
     with pytest.raises(
-        UsageError, match=rf"holds {len(parts)} finished parts, but its run.json is damaged.*--no-resume"
+        UsageError, match=rf"holds {len(parts)} finished parts?, but its run.json is damaged.*--no-resume"
     ):
         visioncli.run(job)
     assert sorted(run.glob("part-*")) == parts
@@ -165,13 +166,18 @@ def test_a_first_signal_closes_the_open_part_and_the_same_command_goes_on(
 ) -> None:
     held.kill(number)
     end = held.wait()
-    assert (end.code, "interrupted; the same command goes on from here" in end.err) == (code, True)
+    assert end.code == code
+    assert end.err.endswith("interrupted; finished parts are kept, the same command goes on from here\n")
     parts = [path.name for path in (tmp_path / "out.parquet.run").glob("part-*")]
     assert len(parts) <= 1  # of at most 4,096 rows: it was closed before it was full
     done = sum(int(name[18:30]) for name in parts)
-    told = prompt(*arguments(tmp_path), "--timeout", "0.05", "--retries", "0", "--summary", tmp_path / "s.json")
     summary = json.loads((tmp_path / "s.json").read_text())
-    assert (told.code, summary["failed"]) == (3, {"fetch_timeout": 1})
+    assert (summary["finished"], summary["error_code"]) == (False, "interrupted")
+    assert (summary["rows"], summary["ok"], summary["rows_left"]) == (done, done, 41 - done)
+    assert f"out.parquet: {done} of 41 rows so far, {done} ok\n" in end.err
+    told = prompt(*arguments(tmp_path), "--timeout", "0.05", "--retries", "0")
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert (told.code, summary["failed"], summary["finished"]) == (3, {"fetch_timeout": 1}, True)
     assert (summary["rows"], summary["done_before"], summary["inferred"]) == (41, done, 40 - done)
 
 
@@ -188,7 +194,7 @@ def test_a_second_signal_leaves_at_once(nursery: Nursery, tmp_path: Path) -> Non
 
 def test_out_of_time_is_not_now_and_goes_on(photos: Path, tmp_path: Path) -> None:
     job = embed(tmp_path / "out.parquet", photos)
-    with pytest.raises(OutOfTimeError, match=r"--max-runtime is over.*the same command goes on"):
+    with pytest.raises(OutOfTimeError, match=r"--max-runtime is over"):
         visioncli.run(
             replace(job, policy=replace(job.policy, max_runtime_s=0.05))
         )  # a fraction of what 200 pictures take
@@ -216,6 +222,33 @@ def test_too_many_failures_stop_the_run_and_a_higher_rate_goes_on(photos: Path, 
         visioncli.run(job)
     summary = visioncli.run(replace(job, policy=replace(job.policy, max_error_rate=0.3)))
     assert (summary.rows, summary.done_before, summary.failed) == (200, 100, {"file_not_found": 50})
+
+
+def test_a_run_that_ended_early_leaves_what_it_had_done(photos: Path, tmp_path: Path) -> None:
+    names = [f"{photos}/{n:05d}.jpg" if n % 4 else "nowhere.jpg" for n in range(200)]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    stop = visioncli.Stop()
+    with pytest.raises(ErrorRateError) as ended:
+        visioncli.run(embed(tmp_path / "out.parquet", tmp_path / "m.txt", max_error_rate=0.2), stop)
+    assert stop.so_far is not None
+    found = stop.so_far
+    assert (found.rows, found.ok, found.failed, found.rows_left) == (100, 75, {"file_not_found": 25}, 100)
+    assert (found.finished, found.error_code, found.error) == (False, "max_error_rate", str(ended.value))
+    assert str(ended.value).endswith("allows; finished parts are kept, the same command goes on from here")
+
+
+def test_an_update_that_ended_early_tells_neither_changes_nor_new_failures(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("\n".join(f"{photos}/{n:05d}.jpg" for n in range(20)))
+    job, stop = embed(tmp_path / "out.parquet", tmp_path / "m.txt"), visioncli.Stop()
+    assert visioncli.run(job).finished
+    names = [*(f"{photos}/{n:05d}.jpg" for n in range(20)), *["nowhere.jpg"] * 150]
+    (tmp_path / "m.txt").write_text("\n".join(names))
+    with pytest.raises(ErrorRateError):
+        visioncli.run(replace(job, policy=replace(job.policy, update=True, max_error_rate=0.5)), stop)
+    found = stop.so_far
+    assert found is not None
+    assert (found.rows, found.ok, found.rows_left) == (120, 20, 50)
+    assert (found.changes, found.new_failures) == (None, None)
 
 
 def test_a_stopped_run_goes_on_by_the_same_command_as_long_as_its_own_rows_are_good(
@@ -249,8 +282,8 @@ def test_a_full_disk_is_exit_1_and_the_same_command_goes_on(nursery: Nursery, ph
 
 
 def test_a_full_disk_keeps_the_finished_parts(photos: Path, tmp_path: Path) -> None:
-    job, run = embed(tmp_path / "out.parquet", photos), tmp_path / "out.parquet.run"
-    work = visioncli.steps(job)
+    job, run, stop = embed(tmp_path / "out.parquet", photos), tmp_path / "out.parquet.run", visioncli.Stop()
+    work = visioncli.steps(job, stop)
     while len(list(run.glob("part-*"))) < 2:
         next(work)
     last = run / "part-000000000192-000000000200.parquet"  # far from what is being written now
@@ -259,6 +292,8 @@ def test_a_full_disk_keeps_the_finished_parts(photos: Path, tmp_path: Path) -> N
         for _ in work:
             pass
     last.rmdir()
+    assert stop.so_far is not None
+    assert (stop.so_far.rows, stop.so_far.rows_left, stop.so_far.error_code) == (192, 8, "output")
     summary = visioncli.run(job)
     assert (summary.rows, summary.done_before, summary.inferred) == (200, 192, 8)
 
@@ -320,7 +355,7 @@ def test_a_run_does_not_go_on_after_a_manifest_behind_a_glob_changed(photos: Pat
         next(work)
     work.close()
     (tmp_path / ("1.txt" if change == "later" else "2.txt")).write_text(f"{photos}/00000.jpg\n")
-    with pytest.raises(UsageError, match=r"other settings \(rows.manifests was .*--no-resume"):
+    with pytest.raises(UsageError, match=r"other settings \(a manifest's size or time was .*--no-resume"):
         visioncli.run(job)
 
 

@@ -59,13 +59,20 @@ def test_what_needs_a_file_is_refused(photos: Path, flag: str) -> None:
 def test_a_limit_and_an_error_rate_hold_here_too(tmp_path: Path, photos: Path) -> None:
     assert len(prompt(*EMBED, photos, "--limit", "7").out.splitlines()) == 7
     (tmp_path / "m.txt").write_text("nowhere.jpg\n" * 200)
-    told = prompt(*EMBED, tmp_path / "m.txt", "--max-error-rate", "0.5")
+    told = prompt(*EMBED, tmp_path / "m.txt", "--max-error-rate", "0.5", "--summary", tmp_path / "s.json")
     assert (told.code, "100 of 100 rows failed" in told.err) == (1, True)
+    found, rows = json.loads((tmp_path / "s.json").read_text()), len(told.out.splitlines())
+    assert (found["rows"], found["failed"], found["rows_left"]) == (rows, {"file_not_found": rows}, None)
+    assert (found["finished"], found["error_code"]) == (False, "max_error_rate")
 
 
 def test_out_of_time_ends_the_stream_with_75(server: misbehaving.Server) -> None:
-    told = prompt(*EMBED, server.url("/slow?s=60").decode(), "--max-runtime", "0.5s")
+    told = prompt(*EMBED, server.url("/slow?s=60").decode(), "--max-runtime", "0.5s", "-q")
     assert (told.code, told.out) == (75, "")
+    assert told.err == (
+        "visioncli: --max-runtime is over; 0 rows were written, and a stream is not gone on with: "
+        "the same command begins anew\n"
+    )
 
 
 def test_names_from_standard_input(photos: Path) -> None:
@@ -113,3 +120,7 @@ def test_a_signal_ends_the_stream_at_a_whole_line(
         child.kill(signal.SIGTERM)
         assert shown.read() == ""
     assert child.wait().code == 143
+    assert "standard output: 1 row so far, 1 ok\n" in child.err
+    assert child.err.endswith(
+        "interrupted; 1 row was written, and a stream is not gone on with: the same command begins anew\n"
+    )

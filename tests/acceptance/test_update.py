@@ -361,12 +361,12 @@ def test_a_picture_that_is_gone_takes_its_answer_with_it(server: misbehaving.Ser
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"options": visioncli.EmbedOptions(normalize=False)}, "answers.parameters.normalize was true, is false"),
+        ({"options": visioncli.EmbedOptions(normalize=False)}, "normalisation (--no-normalize) was on, is off"),
         (
             {"settings": visioncli.Settings(decode=visioncli.DecodeOptions(alpha="black"))},
-            'answers.decode.alpha was "white", is "black"',
+            "--alpha was white, is black",
         ),
-        ({"device": visioncli.Device(dtype="bfloat16")}, 'resolved.dtype was "float32", is "bfloat16"'),
+        ({"device": visioncli.Device(dtype="bfloat16")}, "--dtype was float32, is bfloat16"),
     ],
 )
 def test_answers_to_another_question_are_refused(
@@ -450,7 +450,9 @@ def test_an_unfinished_update_of_another_output_is_refused(photos: Path, tmp_pat
     """The snapshot of an update holds row numbers of the output that it continues."""
     output = tmp_path / "out.parquet"
     an_update_left_with(1, output, photos)
-    with pytest.raises(UsageError, match=r"the unfinished run was begun with other settings \(continued was"):
+    with pytest.raises(
+        UsageError, match=r"the unfinished run was begun with other settings \(the output that is continued was"
+    ):
         update(output, photos)
     again = replace(UPDATE, resume=False)
     assert update(output, photos, policy=again).changes == Changes(unchanged=11)

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -48,6 +49,7 @@ def test_without_a_terminal_nothing_returns_the_carriage(tmp_path: Path) -> None
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
     command = [
         sys.executable,
         "-m",
@@ -65,7 +67,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     while chunk := _read(master):
         shown += chunk
     assert done.returncode == 0
-    assert b"\r" in shown
+    assert shown.startswith(b"\rlisting inputs and loading demo ...\r")
     assert b"rows" in shown
 
 
@@ -176,3 +178,11 @@ def test_an_unreachable_hub_is_exit_75(tmp_path: Path) -> None:
     done = visioncli("embed", IMAGES, "-o", tmp_path / "out.parquet", **environment)
     assert done.returncode == 75
     assert done.stderr.count(b"\n") == 1
+
+
+def test_verbose_tells_of_the_model_a_line_each() -> None:
+    done = visioncli("embed", IMAGES, "--limit", "1", "-m", "demo", "-o", "-", "-v", "--dtype", "float32")
+    told = [line.removeprefix("visioncli: ") for line in done.stderr.decode().splitlines()]
+    assert [line.partition(" ")[0] for line in told[:5]] == ["model:", "recipe:", "device:", "dtype:", "batch"]
+    assert told[0].startswith("model: demo at files:")
+    assert not any("(" in line and "=" in line for line in told)  # as a repr would

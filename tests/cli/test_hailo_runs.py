@@ -166,7 +166,7 @@ def test_texts_that_were_computed_before_refuse_others_before_any_picture_is_rea
     asked = ["classify", tmp_path / "in", "-l", "cat,bee", "-m", clip, "--device", "hailo", "--hef", hef, "-o", "-"]
     with hailo_programmes.plugged_in(monkeypatch):
         found = here(*asked, "--text-embeddings", tmp_path / "texts.json")
-    assert found == (2, "visioncli: texts.json has no embedding of 'bee'; it has 1 texts\n")
+    assert found == (2, "visioncli: texts.json has no embedding of 'bee'; it has 1 text\n")
 
 
 def test_a_server_answers_from_the_device_and_lets_go_of_it(clip: Path, hef: str, tmp_path: Path) -> None:

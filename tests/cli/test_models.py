@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.children import Ended
 from tests.loopback_hub import FILES, NEEDED, NEW, OLD, LoopbackHub, Repository, live_here, loopback_hub, tiny
-from visioncli.cli.models import models_app
+from tests.prompt import visioncli as prompt
+from visioncli.cli.models import fitted, models_app
 from visioncli.errors import HubUnreachableError, ModelError
 from visioncli.io import hub
 
@@ -74,11 +76,21 @@ def test_verify_prints_a_line_a_file_and_fails_when_one_differs(served: Loopback
 
 def test_verify_says_when_there_is_nothing_to_compare_with(served: LoopbackHub, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_bytes(b"{}")
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "model" / name).write_bytes(b"{}")
     said, notes = ask("verify", str(tmp_path / "model"), "--json")
     sha256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # printf '{}' | sha256sum
-    assert [json.loads(line) for line in said] == [{"name": "config.json", "state": "unknown", "sha256": sha256}]
+    names = ("config.json", "model.safetensors")
+    assert list(map(json.loads, said)) == [{"name": name, "state": "unknown", "sha256": sha256} for name in names]
     assert notes.startswith("nothing on this machine says what the files of")
+
+
+@pytest.mark.parametrize("names", [[], ["a.jpg"], ["config.json"], ["model.safetensors"], ["config.json", "x.bin"]])
+def test_verify_refuses_a_folder_that_is_no_checkpoint(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"{}")
+    said = f"visioncli: {tmp_path} is no checkpoint: it must hold config.json and .safetensors weights\n"
+    assert prompt("models", "verify", tmp_path) == Ended(1, "", said)
 
 
 def test_list_names_demo_the_short_names_and_the_default(served: LoopbackHub) -> None:
@@ -105,3 +117,13 @@ def test_list_shows_what_is_cached_and_can_run_and_nothing_else(served: Loopback
         ("clip-vit-base-patch32", "openai/clip-vit-base-patch32", "clip", NEW, size),
         (ID, ID, "siglip", NEW, size),
     ]
+
+
+TABLE = [("NAME", "DEFAULT FOR", "CACHED"), ("a/one", "", "no"), ("two", "embed", "3 MB")]
+WIDE = ["NAME   DEFAULT FOR  CACHED", "a/one               no", "two    embed        3 MB"]
+NARROW = ["a/one", "  cached: no", "two", "  default for: embed", "  cached: 3 MB"]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(None, WIDE), (200, WIDE), (26, WIDE), (25, NARROW), (10, NARROW)])
+def test_a_table_that_is_wider_than_its_terminal_has_a_cell_a_line(width: int | None, lines: list[str]) -> None:
+    assert fitted(TABLE, width) == lines

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests import small_pictures
+from tests import misbehaving, small_pictures
 from tests.prompt import visioncli as prompt
 
 
@@ -46,6 +46,14 @@ def test_the_environment_gives_a_list_as_it_stands(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("VISIONCLI_TEMPLATE", "a photo of a {}\na {}")
     found = parameters(tmp_path, "classify")
     assert (found["labels"], found["templates"]) == (["red shoe", "hat"], ["a photo of a {}", "a {}"])
+
+
+def test_a_repeatable_flag_has_one_value_a_line_in_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONCLI_HEADER", "X-Key: a b\nX-Other: c, d")
+    with misbehaving.serve({"cat.jpg": b"no cat"}) as server:
+        told = prompt("embed", server.url("/ok/cat.jpg").decode(), "-m", "demo", "-o", "-")
+        headers = server.requests[-1].headers
+    assert (told.code, headers["x-key"], headers["x-other"]) == (3, "a b", "c, d")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def small(folder: Path, name: str = "a.parquet", **more: object) -> Path:
     ("variable", "value", "one", "two"),
     [
         ("VISIONCLI_SAMPLE", "20", "--sample=20 comes from VISIONCLI_SAMPLE", "VISIONCLI_SAMPLE is not used here"),
-        ("VISIONCLI_MIN_SCORE", "0.9", "--min-score=0.9 comes from", "VISIONCLI_MIN_SCORE is not used here"),
+        ("VISIONCLI_SEED", "9", "--seed=9 comes from VISIONCLI_SEED", "VISIONCLI_SEED is not used here"),
         ("VISIONCLI_MAX_FLIPS", "2", "VISIONCLI_MAX_FLIPS is not used here", "--max-flips=2 comes from"),
     ],
 )

@@ -147,7 +147,7 @@ def test_the_documented_hailo_file_starts_that_service(tmp_path: Path) -> None:
 def test_a_word_of_the_file_that_is_no_value_is_refused_as_a_flags(tmp_path: Path) -> None:
     (tmp_path / "serve.yaml").write_text("api: hailo-clip\nmax-queue: many")
     result = CliRunner().invoke(app, ["serve-compat", "--config", f"{tmp_path}/serve.yaml"])
-    assert (result.exit_code, "'--max-queue': Input should be a valid int" in result.output) == (2, True)
+    assert (result.exit_code, "--max-queue: 'many' is no whole number" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize(

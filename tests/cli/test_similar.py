@@ -106,6 +106,11 @@ def test_hits_carry_the_columns_of_the_index_and_vectors_on_request(index: Path)
     np.testing.assert_allclose(row["embedding"], kept["embedding"], rtol=1e-6)
 
 
+def test_verbose_tells_which_model_embedded_the_query(index: Path) -> None:
+    told = visioncli("similar", "--index", index, "--text", "a cat", "-k", "1", "--dtype", "float32", "-v").err
+    assert "visioncli: dtype: float32" in told and "visioncli: model: demo at files:" in told
+
+
 def test_several_queries_are_answered_one_after_another(index: Path) -> None:
     found = hits("--index", index, "--text", "a cat", "--text", "a dog", "-k", "3")
     assert [(row["query"], row["rank"]) for row in found] == [(q, r) for q in ("a cat", "a dog") for r in (1, 2, 3)]

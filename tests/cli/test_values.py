@@ -53,13 +53,14 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("4h", 14400), ("1h30m", 5400), ("0.5h", 1800)]
+    ("text", "expected"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("4h", 14400), ("1h30m", 5400), ("1h 30m", 5400), ("1.5h", 5400)],
 )
 def test_durations(text: str, expected: float) -> None:
     assert duration_s(text, "--max-runtime") == expected
 
 
-@pytest.mark.parametrize("text", ["", "soon", "4 hours", "h", "4y"])
+@pytest.mark.parametrize("text", ["", "soon", "4 hours", "h", "4y", "-5", "-5m", "1h30", "30m1"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--max-runtime"):
         duration_s(text, "--max-runtime")

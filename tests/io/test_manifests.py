@@ -7,6 +7,7 @@ import datetime
 import decimal
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -390,15 +391,15 @@ def test_manifests_are_stamped_for_the_run_key(tmp_path: Path) -> None:
         ("x.csv", b"", "x.csv is empty: a header line with the columns' names is needed"),
         ("x.csv", b"image,a\n", "x.csv matches nothing: it has no rows"),
         ("x.csv", b"image,a,a\n1,2,3\n", "x.csv: the header names 'a' more than once; each column needs its own name"),
-        ("x.csv", b"image,a\n1,2\n3\n", "x.csv, line 3: 1 cells, but the header has 2 columns"),
+        ("x.csv", b"image,a\n1,2\n3\n", "x.csv, line 3: 1 cell, but the header has 2 columns"),
         ("x.csv", b'image,a\n1,"\n"\n3,4,5\n', "x.csv, line 4: 3 cells, but the header has 2 columns"),
         (
             "x.csv",
             b'image,a\n1,"2\n' + b"x\n" * 2**23,
-            "x.csv, line 8388610: field larger than field limit (16777216); is a quote not closed?",
+            "x.csv, line 2: field larger than field limit (16777216); is a quote not closed?",
         ),
         ("x.csv", b'image,a\n1,"2\n', "x.csv, line 2: unexpected end of data; is a quote not closed?"),
-        ("x.csv", b"image,a\n1,\xff\n", "x.csv, after line 0: the text is not UTF-8; save the file as UTF-8"),
+        ("x.csv", b"image,a\n1,\xff\n", "x.csv, line 2: the text is not UTF-8; save the file as UTF-8"),
         (
             "x.csv",
             b"name,a\n1,2\n",
@@ -409,7 +410,7 @@ def test_manifests_are_stamped_for_the_run_key(tmp_path: Path) -> None:
         (
             "x.jsonl",
             b'{"image": "a"}\n{"image"\n',
-            "x.jsonl, line 2 is not JSON: Expecting ':' delimiter: line 2 column 1 (char 9)",
+            "x.jsonl, line 2 is not JSON: Expecting ':' delimiter at column 9",
         ),
         ("x.jsonl", b'["a"]\n', 'x.jsonl, line 1 is no JSON object: each line needs the form {"image": "a.jpg", ...}'),
         ("x.jsonl", b'{"a": "\xff"}\n', "x.jsonl, line 1: the text is not UTF-8"),
@@ -439,6 +440,27 @@ def test_manifests_are_stamped_for_the_run_key(tmp_path: Path) -> None:
 def test_a_manifest_that_cannot_be_read_is_refused(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
     (tmp_path / name).write_bytes(content)
     assert refusal(tmp_path / name) == sentence
+
+
+@pytest.mark.parametrize("wrong", [b"a", b'"a\nb",2,3', b"a,\xff", b'a,"b"c', b'a,"never closed\n1,2\n3,4'])
+@pytest.mark.parametrize(
+    "before", [b"", b"a,1\n", b'"a\n\nb",1\n', b"\n\n\na,1\n", b'\r\na,"\r\n"\r\n', b"a,1\n" * 9999]
+)
+def test_the_line_of_a_csv_that_is_complained_of_is_the_files(tmp_path: Path, before: bytes, wrong: bytes) -> None:
+    content = b"image,n\n" + before + wrong + b"\n"
+    (tmp_path / "x.csv").write_bytes(content)
+    line = content[: content.rindex(wrong)].count(b"\n") + 1
+    assert refusal(tmp_path / "x.csv").startswith(f"x.csv, line {line}: ")
+
+
+@pytest.mark.parametrize("wrong", [b'{"image"', b"[]", b'"\xff"', b'{"n": %s}' % (b"9" * 5000)], ids=range(4))
+@pytest.mark.parametrize(
+    "before", [b"", b'{"image": "a"}\n', b"\n \n\r\n", b'{"image": "a"}\r\n\r\n' * 9999], ids=range(4)
+)
+def test_the_line_of_a_jsonl_that_is_complained_of_is_the_files(tmp_path: Path, before: bytes, wrong: bytes) -> None:
+    (tmp_path / "x.jsonl").write_bytes(before + wrong + b"\n\n")
+    said = refusal(tmp_path / "x.jsonl")
+    assert re.findall(r"line (\d+)", said) == [str(before.count(b"\n") + 1)]
 
 
 def test_pictures_inside_a_parquet_file_are_refused(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_what_runs_wrote_beside_their_tables_is_skipped_and_counted(beside_outpu
 
 
 def test_where_nothing_else_is_that_is_said(beside_outputs: Path) -> None:
-    said = "there: 1 drawings, or folders beside an output, of visioncli's own skipped"
+    said = "there: 1 drawing, or folder beside an output, of visioncli's own skipped"
     for given, reason in [("in/sub/drawn", said), ("in/sub/drawn/*.jpg", f"no image has such a path; {said}")]:
         with pytest.raises(UsageError) as refusal:
             survey([given], ListingOptions())
@@ -167,7 +167,10 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     skipped = walk.Skipped()
     assert list(walk.walk(os.fsencode(tmp_path / "gone"), skipped)) == []
     reason = f"'{tmp_path}/gone' (No such file or directory)"
-    assert list(skipped.sentences("x")) == [f"x: a folder could not be read and was skipped: {reason}"]
+    assert (list(skipped.sentences("x")), list(skipped.warnings("x"))) == (
+        [],
+        [f"x: a folder could not be read and was skipped: {reason}"],
+    )
 
 
 def test_very_deep_folders_are_walked(tmp_path: Path) -> None:
@@ -306,7 +309,7 @@ def test_a_link_in_a_tar_stands_for_its_file(tmp_path: Path) -> None:
     uri = b"tar:1024:4:" + os.fsencode(path)
     assert {row["uri"] for row in found} == {uri}
     assert path.read_bytes()[1024:1028] == b"real"
-    assert listing.notes == (f"{path}: 1 members that are no whole files skipped",)
+    assert listing.notes == (f"{path}: 1 member that is no whole file skipped",)
     assert tar_members(os.fsencode(path))[b"e/soft.jpg"] == uri
 
 
@@ -349,6 +352,24 @@ def test_nul_separated_names_may_hold_newlines(tmp_path: Path, monkeypatch: pyte
     assert found == ["a\nb.jpg", "c.jpg\r", "d.jpg"]
 
 
+@pytest.mark.parametrize("names", [b"a.jpg\0b.jpg", b"a.jpg\0b.jpg\0", b"a\0", b"a\n.jpg\0\n"])
+def test_nul_bytes_are_asked_about_where_lines_are_read(names: bytes) -> None:
+    with pytest.raises(UsageError, match=r"^names on standard input end with NUL bytes; say --null \(-0\)$"):
+        rows("-", stdin=names)
+
+
+@pytest.mark.parametrize("names", [b"a.jpg\nb.jpg\n", b"a.jpg\n", b"photos/a.jpg\n" * 20_000])
+def test_lines_are_asked_about_where_nul_bytes_are_read(names: bytes) -> None:
+    with pytest.raises(UsageError, match=r"with newlines, not with NUL bytes; leave --null \(-0\) out$"):
+        rows("-", stdin=names, null_separated=True)
+
+
+def test_one_name_with_a_newline_needs_no_nul_byte(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.jpg").touch()
+    name = os.fsencode(tmp_path / "a\nb.jpg")
+    assert column("uri", "-", stdin=name, null_separated=True) == [name]
+
+
 def test_standard_input_is_read_only_once() -> None:
     listing = survey(["-"], ListingOptions(), io.BytesIO(b"a.jpg\n"))
     assert sum(map(len, listing.batches())) == 1
@@ -370,7 +391,7 @@ def test_a_txt_holds_one_name_a_line_relative_to_itself(tmp_path: Path) -> None:
         ("", "an INPUT is empty; give a file, a folder, a glob, a URL, a manifest or -"),
         ("nowhere", "'nowhere' matches nothing: there is no such file or folder"),
         ("empty", "empty matches nothing: it holds no images"),
-        ("dotted", "dotted matches nothing: there: 1 dot-files or dot-folders skipped"),
+        ("dotted", "dotted matches nothing: there: 1 dot-file or dot-folder skipped"),
         ("*.bmp", "*.bmp matches nothing: no image has such a path"),
         ("*.csv", "*.csv matches nothing"),
         ("[z-a]*", "'[z-a]*' is no glob: bad character range z-a at position 1"),

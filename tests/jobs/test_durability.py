@@ -26,6 +26,7 @@ from visioncli.jobs.parts import Part, Table, output_schema
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, write_snapshot
+from visioncli.jobs.summary import Count
 from visioncli.jobs.targets import Target
 from visioncli.provenance import ModelInfo
 from visioncli.samples import Answer, Facts
@@ -102,7 +103,7 @@ def test_side_files_are_durable_before_the_part_that_names_them(tmp_path: Path, 
     answers = answer_schema(TASK, options, ModelInfo("m", "c", "f", "r", 2, "cpu", "float32", 1), stale=False)
     table = Table(TASK, options, answers, output_schema(snapshot.schema, answers), lambda: calls.append("settle"))
     with closing(RunDirectory(tmp_path / "run")) as directory:
-        part = Part(snapshot, directory, table, None, 0)
+        part = Part(snapshot, directory, table, None, 0, Count(None))
         (ref,) = snapshot.refs(0, 1, ())
         part.add(Answer(ref, Facts(), Embedded(np.zeros(2, np.float32))))
         calls.clear()

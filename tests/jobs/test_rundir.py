@@ -193,6 +193,22 @@ def test_a_directory_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> N
         RunDirectory(tmp_path / "file/r")
 
 
+def test_a_directory_in_a_folder_where_nothing_can_be_made_is_one_too() -> None:
+    with pytest.raises(OutputError, match="/proc/r cannot be made: No such file or directory"):
+        RunDirectory(Path("/proc/r"))
+
+
+def test_a_folder_that_loses_what_is_opened_in_it_again_and_again_is_somebody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(*_: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "open", removed)
+    with pytest.raises(LockHeldError, match="another run is working on"):
+        RunDirectory(tmp_path / "r")
+
+
 def test_no_file_holds_no_key(tmp_path: Path) -> None:
     assert key_in(tmp_path / "run.json") is None
 

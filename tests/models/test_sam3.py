@@ -220,7 +220,7 @@ def test_with_priors_a_shared_pixel_goes_to_the_best_product(predictor, pictures
     ("changes", "words"),
     [
         ({"priors": (1.0,) * 4}, "unless overlaps are resolved"),
-        ({"priors": (1.0,), "resolve_overlaps": True}, "1 priors for 4 prompts"),
+        ({"priors": (1.0,), "resolve_overlaps": True}, "1 prior for 4 prompts"),
         ({"priors": (1.0, 1.0, -1.0, 1.0), "resolve_overlaps": True}, "number from 0 on"),
         ({"priors": (1.0, 1.0, np.nan, 1.0), "resolve_overlaps": True}, "number from 0 on"),
     ],

@@ -127,7 +127,10 @@ def test_rows_that_are_gone_are_told(tmp_path: Path) -> None:
     told = [compared(tmp_path, "classify", rows, new).left_out for new in (rows, rows[1:], rows[:1])]
     assert told == [
         None,
-        *(f"{n} of 4 rows of {tmp_path}/old.parquet are not in {tmp_path}/new.parquet" for n in (1, 3)),
+        *(
+            f"{n} of 4 rows of {tmp_path}/old.parquet {verb} not in {tmp_path}/new.parquet"
+            for n, verb in ((1, "is"), (3, "are"))
+        ),
     ]
 
 
@@ -168,7 +171,7 @@ def test_the_best_overlap_is_matched_first() -> None:
         (DiffOptions(max_flips=Limit(0.19, True)), ["2 of 10 rows flipped, more than --max-flips 19%"]),
         (DiffOptions(max_drift=Limit(0.5)), []),
         (DiffOptions(max_drift=Limit(0.3, True)), ["the largest drift is 0.4, more than --max-drift 30%"]),
-        (DiffOptions(max_new_failures=Limit(0)), ["1 rows fail anew, more than --max-new-failures 0"]),
+        (DiffOptions(max_new_failures=Limit(0)), ["1 row fails anew, more than --max-new-failures 0"]),
     ],
 )
 def test_a_limit_that_is_passed_is_a_sentence(tmp_path: Path, limits: DiffOptions, passed: list[str]) -> None:

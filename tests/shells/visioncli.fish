@@ -26,7 +26,7 @@ function __visioncli_new --description 'value|flag, a command, an option\'s name
 end
 
 function __visioncli_at_files --description 'Files, each after the @ that says so'
-    set -l word (commandline -ct)
+    set -l word (string replace -r '^--[^=]+=' '' -- (commandline -ct))
     string match -qr '^(@|$)' -- "$word"
     and printf '@%s\n' (__fish_complete_path (string replace -r '^@' '' -- "$word"))
 end

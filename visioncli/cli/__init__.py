@@ -6,26 +6,35 @@ Nothing heavy is imported before a command runs, so that --help and completion a
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
+from visioncli.cli import streams
 from visioncli.cli.batch import classify, embed
+from visioncli.cli.commands import Command, Group, Helped
+from visioncli.cli.complaints import sentence
 from visioncli.cli.depth import depth
 from visioncli.cli.doctor import doctor
 from visioncli.cli.find import detect, segment
 from visioncli.cli.models import models_app
-from visioncli.cli.options import Command
 from visioncli.cli.parity import parity
 from visioncli.cli.report import report
 from visioncli.cli.serve import serve_compat
 from visioncli.cli.similar import similar
-from visioncli.errors import InterruptedRunError, NotNowError, RunError, UsageError, VisioncliError
+from visioncli.errors import (
+    InterruptedRunError,
+    NotNowError,
+    ReaderLeftError,
+    RunError,
+    UsageError,
+    VisioncliError,
+)
 
-EXIT = {UsageError: 2, RunError: 1, NotNowError: 75}
+EXIT = {UsageError: 2, RunError: 1, NotNowError: 75, ReaderLeftError: 0}
 
 
 def exit_code(error: VisioncliError) -> int:
@@ -35,18 +44,29 @@ def exit_code(error: VisioncliError) -> int:
     return next((code for kind, code in EXIT.items() if isinstance(error, kind)), 1)
 
 
-class _Group(TyperGroup):
-    """Turns what is raised on purpose into one sentence on standard error and an exit code."""
+class _Root(Group):
+    """Turns whatever ends a command into one sentence on standard error and an exit code."""
+
+    def main(self, *given: Any, **more: Any) -> NoReturn:
+        code = 0
+        try:
+            code = super().main(*given, **{**more, "standalone_mode": False}) or 0
+            sys.stdout.flush()  # now, while it can still be told that it cannot be written
+        except ReaderLeftError:
+            pass
+        except VisioncliError as error:
+            code = exit_code(error)
+            print(f"visioncli: {error}", file=sys.stderr)
+        except typer.TyperException as error:
+            code = error.exit_code
+            print(f"visioncli: {sentence(error)}", file=sys.stderr)
+        sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except VisioncliError as error:
-            print(f"visioncli: {error}", file=sys.stderr)
-            ctx.exit(exit_code(error))
         except KeyboardInterrupt:
-            print("visioncli: interrupted", file=sys.stderr)
-            ctx.exit(130)
+            raise InterruptedRunError("interrupted", signal.SIGINT) from None
 
 
 def _version(asked: bool) -> None:
@@ -59,8 +79,7 @@ def _version(asked: bool) -> None:
 
 app = typer.Typer(
     name="visioncli",
-    cls=_Group,
-    no_args_is_help=True,
+    cls=_Root,
     add_completion=False,  # completions/ holds static scripts, which answer at once
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -83,10 +102,10 @@ app.command(cls=Command)(similar)
 app.command(cls=Command)(segment)
 app.command(cls=Command)(detect)
 app.command(cls=Command)(depth)
-app.command("serve-compat")(serve_compat)
-app.command()(report)
+app.command("serve-compat", cls=Helped)(serve_compat)
+app.command(cls=Command)(report)
 app.add_typer(models_app, name="models")
-app.command()(doctor)
+app.command(cls=Helped)(doctor)
 app.command(cls=Command)(parity)
 
 
@@ -105,5 +124,6 @@ def _open_more_files() -> None:
 
 def main() -> None:
     """The console script."""
+    streams.take()
     _open_more_files()
-    app()
+    app(prog_name="visioncli")

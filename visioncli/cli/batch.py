@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from visioncli.cli.hailo_options import HailoFlags, refuse_idle_texts
+from visioncli.cli.given import without
+from visioncli.cli.hailo_options import HailoFlags
+from visioncli.cli.idle import EMBED, HAILO, JOB, READING
 from visioncli.cli.options import TASK_PANEL, flag, with_flags
 from visioncli.cli.run import Inputs, finish, make_job
 from visioncli.cli.values import items
 from visioncli.errors import UsageError
 
 
+@without(*JOB, *READING, *HAILO)
 @with_flags(HailoFlags)
 def classify(
     ctx: typer.Context,
@@ -61,6 +64,7 @@ def classify(
     finish(ctx, make_job("classify", options, inputs, flags), flags)
 
 
+@without(*JOB, *HAILO, *EMBED, *READING)
 @with_flags(HailoFlags)
 def embed(
     ctx: typer.Context,
@@ -70,7 +74,12 @@ def embed(
     ] = None,
     text_col: Annotated[
         str | None,
-        flag("--text-col", panel=TASK_PANEL, help="The manifest's column of texts: beside its images, or alone."),
+        flag(
+            "--text-col",
+            panel=TASK_PANEL,
+            metavar="COLUMN",
+            help="The manifest's column of texts: beside its images, or alone.",
+        ),
     ] = None,
     features: Annotated[
         str,
@@ -103,6 +112,4 @@ def embed(
         raise UsageError("--text and --text-col exclude each other")
     column = "text" if text else text_col
     options = EmbedOptions(not no_normalize, image=not text, text_column=column, store=store, features=features)
-    job = make_job("embed", options, inputs, flags, tuple(text or ()), text_col)
-    refuse_idle_texts(flags.text_hef, flags.text_embeddings, column is not None, "give --text or --text-col")
-    finish(ctx, job, flags)
+    finish(ctx, make_job("embed", options, inputs, flags, tuple(text or ()), text_col), flags)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
-from pathlib import Path
+from itertools import islice
 from types import FrameType
 from typing import Any, TypeVar
 
 from visioncli.cli.options import Show
 from visioncli.cli.sentences import set_up as set_up
-from visioncli.errors import InterruptedRunError, OutputError
+from visioncli.errors import InterruptedRunError
 from visioncli.jobs import Job, Progress, Stop, Summary, look_at, steps
+from visioncli.wording import counted
 
 Step = TypeVar("Step")
 Done = TypeVar("Done")
@@ -25,15 +27,10 @@ Done = TypeVar("Done")
 _LINE_EVERY_S = {Show.plain: 5.0, Show.json: 1.0}
 
 
-def run(job: Job, show: Show, quiet: bool) -> Summary | None:
-    """Do the job; None when standard output was closed by its reader."""
-    stop = Stop()
-    with _signals(stop), meter(show, quiet) as report:
-        try:
-            return drained(steps(job, stop), report)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
-            return None
+def run(job: Job, stop: Stop, show: Show, quiet: bool) -> Summary:
+    """Do the job. Raises what `steps` raises, and leaves in `stop` what it does."""
+    with _signals(stop), meter(show, quiet, f"listing inputs and loading {job.model or 'the model'} ...") as report:
+        return drained(steps(job, stop), report)
 
 
 def drained(work: Generator[Step, None, Done], report: Callable[[Step], None]) -> Done:
@@ -54,7 +51,7 @@ def _signals(stop: Stop) -> Iterator[None]:
         if stop.is_set():
             os._exit(128 + number)
         print("\nvisioncli: stopping; once more to leave at once", file=sys.stderr, flush=True)
-        stop.request(InterruptedRunError("interrupted; the same command goes on from here", number))
+        stop.request(InterruptedRunError("interrupted", number))
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -65,26 +62,32 @@ def _signals(stop: Stop) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def meter(show: Show, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Yield a function that shows progress as asked."""
+def meter(show: Show, quiet: bool, first: str = "") -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows progress as asked; a bar says what is done `first`, until there is any."""
     if show is Show.auto:
         show = Show.none if quiet else Show.bar if sys.stderr.isatty() else Show.plain
     if show is Show.none:
         yield lambda progress: None
     elif show is Show.bar:
-        with _bar() as report:
+        with _bar(first) as report:
             yield report
     else:
         yield _lines(show)
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+def _bar(first: str) -> Iterator[Callable[[Progress], None]]:
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
-    bar: Any = tqdm(file=sys.stderr, unit=" rows", unit_scale=False, dynamic_ncols=True, smoothing=0.1, leave=False)
+    shape: dict[str, Any] = {"dynamic_ncols": True, "smoothing": 0.1, "leave": False}
+    bar: Any = tqdm(desc=first, bar_format="{desc}" if first else None, file=sys.stderr, unit=" rows", **shape)
 
     def report(progress: Progress) -> None:
+        if bar.bar_format is not None:
+            bar.bar_format = None
+            bar.set_description_str(refresh=False)
+            bar.reset()  # its clock: what was done first asked no rows
         if bar.total is None and progress.total is not None:
             bar.reset(total=progress.total)
             bar.initial = bar.n = progress.begun_with
@@ -92,7 +95,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             bar.set_postfix_str(f"{progress.failed:,} failed", refresh=False)
         bar.update(progress.done - bar.n)
 
-    with bar:
+    with bar, logging_redirect_tqdm([logging.getLogger("visioncli")]):  # else sentences begin at the bar's end
         yield report
 
 
@@ -130,11 +133,10 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{hours} h"
 
 
-def show(summary: Summary, quiet: bool) -> None:
-    """Print the summary on standard error."""
-    if quiet:
-        return
-    for line in summary_lines(summary):
+def show(summary: Summary, quiet: bool, warns: bool) -> None:
+    """Print the summary on standard error; when `quiet`, how many rows failed, if that `warns`."""
+    lines = summary_lines(summary)
+    for line in islice(lines, 1 if summary.failed and warns else 0) if quiet else lines:
         print(f"visioncli: {line}", file=sys.stderr)
 
 
@@ -144,25 +146,20 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     failed = f", {sum(summary.failed.values()):,} failed ({codes})" if codes else ""
     before = f", {summary.done_before:,} of them done before" if summary.done_before else ""
     where = "standard output" if summary.output == "-" else summary.output
-    yield f"{where}: {summary.rows:,} rows{before}, {summary.ok:,} ok{failed}"
+    of_all = f" of {summary.rows + summary.rows_left:,}" if summary.rows_left else ""
+    rows = f"{summary.rows:,}{of_all} rows" if of_all else counted(summary.rows, "row")
+    so_far = "" if summary.finished else " so far"
+    yield f"{where}: {rows}{so_far}{before}, {summary.ok:,} ok{failed}"
     if summary.changes is not None:
         yield ", ".join(f"{count:,} {name}" for name, count in asdict(summary.changes).items())
     if summary.repeated_ids:
-        yield f"{summary.repeated_ids:,} ids came before"
+        yield f"{counted(summary.repeated_ids, 'id')} came before"
     model = f"{summary.inferred:,} through the model"
-    reused = f", {summary.reused:,} equal pictures answered once" if summary.reused else ""
+    reused = f", {counted(summary.reused, 'equal picture')} answered once" if summary.reused else ""
     yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {model}{reused}"
     if summary.verdict is not None:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.held_back.items() if share >= 0.005)
         yield f"held back by {summary.verdict} ({shares}): {summary.advice}"
-
-
-def write_summary(summary: Mapping[str, Any], path: str) -> None:
-    """Write what a run found out as JSON. Raises OutputError."""
-    try:
-        Path(path).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"--summary: {path} cannot be written: {error.strerror}") from error
 
 
 def dry_run(job: Job) -> None:

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from visioncli.cli.given import without
+from visioncli.cli.idle import DEPTH, JOB, READING
 from visioncli.cli.options import TASK_PANEL, SharedFlags, flag, with_flags
 from visioncli.cli.run import Inputs, finish, make_job
 from visioncli.cli.values import items
 from visioncli.errors import UsageError
 
 
+@without(*JOB, *DEPTH, *READING)
 @with_flags(SharedFlags)
 def depth(
     ctx: typer.Context,
@@ -45,7 +48,10 @@ def depth(
         ),
     ] = None,
     focal_col: Annotated[
-        str | None, flag("--focal-col", panel=TASK_PANEL, help="The manifest's column of focal lengths in pixels.")
+        str | None,
+        flag(
+            "--focal-col", panel=TASK_PANEL, metavar="COLUMN", help="The manifest's column of focal lengths in pixels."
+        ),
     ] = None,
     *,
     flags: SharedFlags,

@@ -57,10 +57,10 @@ def doctor(
     tried = hef_findings(hef) if hef else []
     findings = [*_system(), *_devices(), *hailo(), *tried, *_codecs(), *_libraries(), *_hub(online), *_disks()]
     if as_json:
-        typer.echo(json.dumps(as_object(findings)))
+        print(json.dumps(as_object(findings)))
     else:
         for line in as_text(findings):
-            typer.echo(line)
+            print(line)
     if any(finding.lack for finding in tried):
         raise typer.Exit(1)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from visioncli.cli.given import without
+from visioncli.cli.idle import JOB, READING
 from visioncli.cli.options import TASK_PANEL, SharedFlags, flag, with_flags
 from visioncli.cli.run import Inputs, finish, make_job
 from visioncli.cli.values import items
@@ -27,6 +29,7 @@ Overlay = Annotated[
 ]
 
 
+@without(*JOB, *READING)
 @with_flags(SharedFlags)
 def segment(
     ctx: typer.Context,
@@ -62,6 +65,7 @@ def segment(
     finish(ctx, make_job("segment", options, inputs, flags, overlay=overlay), flags)
 
 
+@without(*JOB, *READING)
 @with_flags(SharedFlags)
 def detect(
     ctx: typer.Context,

@@ -5,8 +5,11 @@ What is exported is meant for many commands: one that it does not fit goes on wi
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -19,12 +22,65 @@ _DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from th
     "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
     "quiet verbose progress summary null unique_ids inputs overlay device_timeout_ms no_sidecar".split()
 )
+_LEFT_OUT = "visioncli.left_out"  # where the names of what the environment gave in vain are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Flags that a command has no use for when it is given like this."""
+
+    when: Callable[[typer.Context], bool]
+    names: frozenset[str]  # parameters
+    why: str  # what follows the flag's name in a sentence
+
+
+def without(*rules: Idle) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command, above `with_flags`: what the rules say has no use is refused where it was written.
+
+    Where it comes from the environment, the command gets its default in its place. The rules are asked in their order.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        defaults = {name: one.default for name, one in inspect.signature(command).parameters.items()}
+
+        @functools.wraps(command)
+        def wrapper(ctx: typer.Context, **given: Any) -> None:
+            idle = {name for rule in rules if rule.when(ctx) for name in _refused(ctx, rule)}
+            ctx.meta[_LEFT_OUT] = idle
+            command(ctx=ctx, **given | {name: defaults[name] for name in idle & defaults.keys()})
+
+        return wrapper
+
+    return decorate
+
+
+def _refused(ctx: typer.Context, rule: Idle) -> frozenset[str]:
+    refuse(ctx, rule.names.__contains__, rule.why)
+    return rule.names
+
+
+def exclusive(*names: str) -> Iterator[Idle]:
+    """Yield rules for flags of which one has its way: two that were written are refused."""
+    for name in reversed(names):
+        others = frozenset(names) - {name}
+        yield Idle(functools.partial(on_command_line, name=name), others, f"and {written(name)} exclude each other")
+
+
+def written(name: str) -> str:
+    """Return a parameter as people write it."""
+    return "--" + name.replace("_", "-")
 
 
 def on_command_line(ctx: typer.Context, name: str) -> bool:
     """Return whether the parameter was written there."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Return whether anybody gave the parameter: on the command line or in the environment."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
 def refuse(ctx: typer.Context, stray: Callable[[str], bool], why: str) -> None:
@@ -36,11 +92,12 @@ def refuse(ctx: typer.Context, stray: Callable[[str], bool], why: str) -> None:
 
 def announce(ctx: typer.Context, stray: Callable[[str], bool] = lambda name: False) -> None:
     """Say which values came from the environment and change answers, and which of them are not used."""
+    left_out = ctx.meta.get(_LEFT_OUT, frozenset())
     for parameter in _all(ctx):
         source = ctx.get_parameter_source(parameter.name)
         if source is None or source.name != "ENVIRONMENT" or parameter.name in _DECIDES_NO_ANSWER:
             continue
-        if stray(parameter.name):
+        if parameter.name in left_out or stray(parameter.name):
             log.info("%s is not used here", parameter.envvar)
         else:
             value = ctx.params[parameter.name]

@@ -69,13 +69,6 @@ def requested(
     return HailoRequest(hef, text_hef, text_embeddings, timeout_ms or DEVICE_TIMEOUT_MS, frames)
 
 
-def refuse_idle_texts(text_hef: str | None, text_embeddings: str | None, has_texts: bool, giving: str) -> None:
-    """Raise UsageError for a text tower that nothing is asked of; `giving` says how texts are given."""
-    for name, value in (("--text-hef", text_hef), ("--text-embeddings", text_embeddings)):
-        if value is not None and not has_texts:
-            raise UsageError(f"{name} is for texts, and there are none: {giving}")
-
-
 def hailo_of(flags: SharedFlags, task: str) -> HailoRequest | None:
     """As `requested`, of a command's flags. Raises UsageError for a task that no HEF answers."""
     from visioncli.models.runtime import is_hailo

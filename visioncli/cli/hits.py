@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visioncli.cli.sentences import in_one_line, terminal
+from visioncli.cli.drawn import show, terminal
+from visioncli.cli.sentences import in_one_line
 from visioncli.errors import UsageError
+from visioncli.io.standard import put
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,7 @@ class Answers:
         elif self.is_table:
             _show(table)
         else:
-            _print(table)
+            put(_lines(table))
 
     def _write(self, path: Path, table: pa.Table, parameters: dict[str, Any], facts: Mapping[str, Any]) -> None:
         from visioncli.io.sinks import SINKS, SUFFIXES
@@ -71,16 +72,6 @@ class Answers:
         said |= {name: str(facts[name]) for name in _PRODUCED if facts.get(name)}
         schema = table.schema.with_metadata({"visioncli": json.dumps(said)})
         look_up(SINKS, SUFFIXES[path.suffix], "output format")(path, schema, [table.cast(schema)])
-
-
-def _print(table: pa.Table) -> None:
-    try:
-        sys.stdout.flush()
-        for line in _lines(table):  # UTF-8, whatever the locale says
-            sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # nobody reads on; the interpreter would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _lines(table: pa.Table) -> Iterator[str]:
@@ -111,11 +102,10 @@ def _show(table: pa.Table) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = terminal()
     rows = table.slice(0, _MOST_ROWS).to_pydict()
     cells = {name: [_printable(name, value) for value in rows[name]] for name in rows if name not in _UNSHOWN}
     drawn = Table(box=box.SIMPLE_HEAD)
-    names = _fitting(cells, console.width)
+    names = _fitting(cells, terminal().width)
     for name in names:
         drawn.add_column(
             Text(name),
@@ -125,7 +115,7 @@ def _show(table: pa.Table) -> None:
         )
     for row in zip(*(cells[name] for name in names), strict=True):
         drawn.add_row(*map(Text, row))
-    console.print(drawn)
+    show(drawn)
     if len(table) > _MOST_ROWS:
         print(f"visioncli: the first {_MOST_ROWS:,} of {len(table):,} rows; -o FILE has all", file=sys.stderr)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visioncli.cli.commands import Group, Helped
 from visioncli.errors import ModelError
 from visioncli.provenance import Checkpoint
 
@@ -15,11 +19,13 @@ if TYPE_CHECKING:
     from visioncli.io.hub_cache import Snapshot
 
 models_app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="What can run here: list it, fetch and pin it, check it."
+    cls=Group, add_completion=False, help="What can run here: list it, fetch and pin it, check it."
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")]
-Revision = Annotated[str | None, typer.Option("--revision", help="A branch, a tag or a commit; `main` by default.")]
+Revision = Annotated[
+    str | None, typer.Option("--revision", metavar="REVISION", help="A branch, a tag or a commit; `main` by default.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,20 @@ class Listed:
     directory: str | None
 
 
-@models_app.command("list")
+@models_app.command("list", cls=Helped)
 def list_models(as_json: Json = False) -> None:
     """List every model that --model may name: bundled, short names, and what else of their families is cached."""
     rows = listed()
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(asdict(row)))
+            print(json.dumps(asdict(row)))
         return
     table = [("NAME", "MODEL", "TASKS", "DEFAULT FOR", "LICENCE", "CACHED"), *map(_cells, rows)]
-    for line in aligned(table):
-        typer.echo(line)
+    for line in fitted(table, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        print(line)
 
 
-@models_app.command("pull")
+@models_app.command("pull", cls=Helped)
 def pull_model(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A hub id (org/name) or a short name.")],
     revision: Revision = None,
@@ -64,10 +70,10 @@ def pull_model(
     pulled = hub.pull(model, revision, force, say=_to_stderr).checkpoint
     if pulled.notice:
         _to_stderr(pulled.notice)
-    typer.echo(f"{pulled.id} {pulled.commit} {pulled.directory}")
+    print(f"{pulled.id} {pulled.commit} {pulled.directory}")
 
 
-@models_app.command("verify")
+@models_app.command("verify", cls=Helped)
 def verify_model(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A hub id, a short name, a directory, or demo.")],
     revision: Revision = None,
@@ -80,7 +86,7 @@ def verify_model(
     for check in hub.verify(model, revision):
         checks.append(check)
         line = json.dumps(asdict(check)) if as_json else f"{check.state:8}{check.sha256 or '-':66}{check.name}"
-        typer.echo(line)
+        print(line)
     if not any(check.state == "ok" for check in checks) and all(check.state == "unknown" for check in checks):
         _to_stderr(f"nothing on this machine says what the files of {model} should be: compare the hashes yourself")
     if any(check.state in ("changed", "missing") for check in checks):
@@ -155,6 +161,20 @@ def _cells(row: Listed) -> tuple[str, ...]:
     return row.name, model, ",".join(row.tasks), ",".join(row.default_for), licence, cached
 
 
+def fitted(table: list[tuple[str, ...]], width: int | None) -> list[str]:
+    """Return a row a line, or on a terminal too narrow for that a cell a line; None: no terminal."""
+    lines = aligned(table)
+    return lines if width is None or max(map(len, lines)) <= width else list(_stacked(table))
+
+
+def _stacked(table: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield each row's first cell, and below it the others by their columns' names, without the empty ones."""
+    (_, *heads), *rows = table
+    for name, *cells in rows:
+        yield name
+        yield from (f"  {head.lower()}: {cell}" for head, cell in zip(heads, cells, strict=True) if cell)
+
+
 def aligned(table: list[tuple[str, ...]]) -> list[str]:
     """Return one line a row, columns padded to their widest cell."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -162,4 +182,4 @@ def aligned(table: list[tuple[str, ...]]) -> list[str]:
 
 
 def _to_stderr(line: str) -> None:
-    typer.echo(line, err=True)
+    print(line, file=sys.stderr)

@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from visioncli.errors import UsageError
 
@@ -59,85 +58,32 @@ def _refuse_other_bytes(param: typer.CallbackParam, value: Any) -> Any:
     return value
 
 
-class Command(TyperCommand):
-    """A command whose repeatable flags take a value from the environment as it stands, and several a line each."""
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        for parameter in self.params:
-            parameter.envvar_list_splitter = "\n"  # type: ignore[misc]  # typer's own is any space, as in "red shoe"
-
-
 TASK_PANEL = "Task"
 _OUT, _MODEL, _INPUT, _FETCH, _RUN, _SAY = "Output", "Model", "Input", "Fetch and decode", "Run", "What is said"
 
 
 @dataclass(frozen=True)
-class SharedFlags:
-    """Flags of every command that turns inputs into rows."""
+class ReadFlags:
+    """Flags of every command that reads pictures from INPUTs."""
 
     # fmt: off  # one flag, one line: they are read as a table
-    output: Annotated[
-        str | None,
-        flag(
-            "--output",
-            "-o",
-            panel=_OUT,
-            metavar="FILE|DIR/|-",
-            help="FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).",
-        ),
-    ] = None
-    overwrite: Annotated[
-        bool, flag("--overwrite", panel=_OUT, help="Replace a finished output, asking every row again.")
-    ] = False
-    update: Annotated[
-        bool, flag("--update", panel=_OUT, help="Ask only what is new or changed since the finished output.")
-    ] = False
-    retry_failed: Annotated[
-        bool, flag("--retry-failed", panel=_OUT, help="Ask only the rows that failed in the finished output.")
-    ] = False
-    no_resume: Annotated[bool, flag("--no-resume", panel=_OUT, help="Forget an unfinished run on this output.")] = False
-
-    model: Annotated[
-        str | None,
-        flag(
-            "--model",
-            "-m",
-            panel=_MODEL,
-            metavar="ID|DIR|ALIAS|demo",
-            help="Hub id, local directory, alias (see `visioncli models list`), or demo.",
-        ),
-    ] = None
-    revision: Annotated[str | None, flag("--revision", panel=_MODEL, help="Branch, tag or commit of the hub id.")] = (
-        None
-    )
-    device: Annotated[
-        str, flag("--device", panel=_MODEL, metavar="auto|cpu|cuda[:n]|mps|hailo[:n]", help="Where the model runs.")
-    ] = "auto"
-    dtype: Annotated[Dtype, flag("--dtype", panel=_MODEL, help="Numbers the model computes in.")] = Dtype.auto
-    batch_size: Annotated[
-        str, flag("--batch-size", panel=_MODEL, metavar="auto|N", help="Pictures per forward pass.")
-    ] = "auto"
-    offline: Annotated[bool, flag("--offline", panel=_MODEL, help="Never reach for the model hub.")] = False
-
     image_col: Annotated[
         str | None,
         flag(
             "--image-col",
             panel=_INPUT,
+            metavar="COLUMN",
             help="The manifest's column of paths or URLs. (default: a usual name, announced)",
         ),
     ] = None
     id_col: Annotated[
-        str | None, flag("--id-col", panel=_INPUT, help="The manifest's column of ids. (default: id, else derived)")
-    ] = None
-    version_col: Annotated[
         str | None,
-        flag("--version-col", panel=_INPUT, help="A column that changes when the picture does (for --update)."),
+        flag(
+            "--id-col", panel=_INPUT, metavar="COLUMN", help="The manifest's column of ids. (default: id, else derived)"
+        ),
     ] = None
     null: Annotated[bool, flag("--null", "-0", panel=_INPUT, help="Names on standard input end with NUL.")] = False
     limit: Annotated[int | None, flag("--limit", panel=_INPUT, min=1, help="Take the first N rows.")] = None
-    unique_ids: Annotated[bool, flag("--unique-ids", panel=_INPUT, help="Refuse ids that repeat.")] = False
 
     workers: Annotated[str, flag("--workers", panel=_FETCH, metavar="auto|N", help="Threads that read and decode.")] = (
         "auto"
@@ -173,6 +119,67 @@ class SharedFlags:
         flag("--alpha", panel=_FETCH, metavar="white|black|drop|#RRGGBB", help="What is behind transparent pixels."),
     ] = "white"
     exact: Annotated[bool, flag("--exact", panel=_FETCH, help="Never decode a JPEG at a reduced size.")] = False
+    # fmt: on
+
+
+@dataclass(frozen=True)
+class SharedFlags(ReadFlags):
+    """Flags of every command that turns inputs into rows."""
+
+    # fmt: off  # one flag, one line: they are read as a table
+    output: Annotated[
+        str | None,
+        flag(
+            "--output",
+            "-o",
+            panel=_OUT,
+            metavar="FILE|DIR/|-",
+            help="FILE.parquet, FILE.jsonl, DIR/ (parts), or - (JSON lines on standard output).",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, flag("--overwrite", panel=_OUT, help="Replace a finished output, asking every row again.")
+    ] = False
+    update: Annotated[
+        bool, flag("--update", panel=_OUT, help="Ask only what is new or changed since the finished output.")
+    ] = False
+    retry_failed: Annotated[
+        bool, flag("--retry-failed", panel=_OUT, help="Ask only the rows that failed in the finished output.")
+    ] = False
+    no_resume: Annotated[bool, flag("--no-resume", panel=_OUT, help="Forget an unfinished run on this output.")] = False
+
+    model: Annotated[
+        str | None,
+        flag(
+            "--model",
+            "-m",
+            panel=_MODEL,
+            metavar="ID|DIR|ALIAS|demo",
+            help="Hub id, local directory, alias (see `visioncli models list`), or demo.",
+        ),
+    ] = None
+    revision: Annotated[
+        str | None, flag("--revision", panel=_MODEL, metavar="REVISION", help="Branch, tag or commit of the hub id.")
+    ] = None
+    device: Annotated[
+        str, flag("--device", panel=_MODEL, metavar="auto|cpu|cuda[:n]|mps|hailo[:n]", help="Where the model runs.")
+    ] = "auto"
+    dtype: Annotated[Dtype, flag("--dtype", panel=_MODEL, help="Numbers the model computes in.")] = Dtype.auto
+    batch_size: Annotated[
+        str, flag("--batch-size", panel=_MODEL, metavar="auto|N", help="Pictures per forward pass.")
+    ] = "auto"
+    offline: Annotated[bool, flag("--offline", panel=_MODEL, help="Never reach for the model hub.")] = False
+
+    version_col: Annotated[
+        str | None,
+        flag(
+            "--version-col",
+            panel=_INPUT,
+            metavar="COLUMN",
+            help="A column that changes when the picture does (for --update).",
+        ),
+    ] = None
+    unique_ids: Annotated[bool, flag("--unique-ids", panel=_INPUT, help="Refuse ids that repeat.")] = False
 
     max_error_rate: Annotated[
         float | None,
@@ -191,7 +198,10 @@ class SharedFlags:
     max_runtime: Annotated[
         str | None,
         flag(
-            "--max-runtime", panel=_RUN, metavar="4h", help="Stop after this long (90s, 30m, 4h), resumable, exit 75."
+            "--max-runtime",
+            panel=_RUN,
+            metavar="4h",
+            help="Stop this long after the start (90s, 30m, 1h30m), exit 75; resumable, but for -o -.",
         ),
     ] = None
     dry_run: Annotated[bool, flag("--dry-run", panel=_RUN, help="Say what would be done, and do nothing.")] = False
@@ -202,7 +212,7 @@ class SharedFlags:
         Show.auto
     )
     summary: Annotated[
-        str | None, flag("--summary", panel=_SAY, metavar="FILE.json", help="Write the run's summary as JSON.")
+        str | None, flag("--summary", panel=_SAY, metavar="FILE.json|-", help="Write the run's summary as JSON.")
     ] = None
     # fmt: on
 

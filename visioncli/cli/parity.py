@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, refuse_idle_texts, requested
-from visioncli.cli.options import Dtype, flag, with_flags
-from visioncli.cli.run import Inputs
+from visioncli.cli.given import announce, without
+from visioncli.cli.hailo_options import DeviceTimeout, Hef, TextEmbeddings, TextHef, requested
+from visioncli.cli.idle import HAILO, PARITY, READING
+from visioncli.cli.options import Dtype, ReadFlags, flag, with_flags
+from visioncli.cli.run import Inputs, listing_options, settings
+from visioncli.cli.summary_file import refuse_unusable_summary, write_summary
 from visioncli.cli.values import auto_or_count, items
 from visioncli.errors import UsageError
+from visioncli.wording import counted
 
 if TYPE_CHECKING:
     from visioncli.parity import Parity, Seen
     from visioncli.samples import ImageRef
+    from visioncli.settings import Settings
     from visioncli.tasks.classify import ClassifyOptions
+
 
 _WHAT, _MODEL, _SAY = "What is compared", "Model", "What is said"
 
 
 @dataclass(frozen=True)
-class ParityFlags:
+class ParityFlags(ReadFlags):
+    """Flags of parity."""
+
     device: Annotated[
         list[str] | None,
         flag(
@@ -49,13 +58,12 @@ class ParityFlags:
         float,
         flag("--tolerance", panel=_WHAT, min=0, max=2, help="Largest 1 - cosine of two vectors; beyond it exit 3."),
     ] = 0.01
-    limit: Annotated[int | None, flag("--limit", panel=_WHAT, min=1, help="Take the first N rows.")] = None
     model: Annotated[
         str | None, flag("--model", "-m", panel=_MODEL, metavar="ID|DIR|ALIAS|demo", help="A model that embeds.")
     ] = None
-    revision: Annotated[str | None, flag("--revision", panel=_MODEL, help="Branch, tag or commit of the hub id.")] = (
-        None
-    )
+    revision: Annotated[
+        str | None, flag("--revision", panel=_MODEL, metavar="REVISION", help="Branch, tag or commit of the hub id.")
+    ] = None
     batch_size: Annotated[
         str, flag("--batch-size", panel=_MODEL, metavar="auto|N", help="Pictures per forward pass.")
     ] = "auto"
@@ -72,24 +80,31 @@ class ParityFlags:
     )
 
 
+@without(*HAILO, *PARITY, *READING)
 @with_flags(ParityFlags)
-def parity(inputs: Inputs = None, *, flags: ParityFlags) -> None:
+def parity(ctx: typer.Context, inputs: Inputs = None, *, flags: ParityFlags) -> None:
     """Compare two devices, or two precisions of one: the same pictures through both, their vectors side by side.
 
     Exit 3 when a distance is beyond --tolerance, or a picture was not answered.
     """
     from visioncli.cli import console
+    from visioncli.io.fetch import trust
     from visioncli.parity import compare
 
     console.set_up(flags.quiet, verbose=False)
+    announce(ctx)
+    refuse_unusable_summary(flags.summary, "-", inputs or ())
     first, second = _two(flags.device or [])
-    refs = _refs(inputs, flags.limit)
+    reading = settings(flags)
+    trust(reading.fetch.ca_cert)
+    refs = _refs(inputs, flags)
     loads = _loads(flags, (first, second), len(refs))
-    found = compare([ref.id for ref in refs], _seen(*loads[0], refs, flags), _seen(*loads[1], refs, flags))
+    first_seen, second_seen = (_seen(*load, refs, flags, reading) for load in loads)
+    found = compare([ref.id for ref in refs], first_seen, second_seen)
     for line in _sentences(found, flags.tolerance):
         print(line)
     if flags.summary:
-        console.write_summary(found.to_json(), flags.summary)
+        write_summary(found.to_json(), flags.summary)
     if found.deviation > flags.tolerance or any(found.failed.values()):
         raise typer.Exit(3)
 
@@ -109,18 +124,21 @@ def _two(devices: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
     return found[0], found[1]
 
 
-def _refs(inputs: list[str] | None, limit: int | None) -> list[ImageRef]:
+def _refs(inputs: list[str] | None, flags: ParityFlags) -> list[ImageRef]:
     """Raises UsageError."""
-    from visioncli.io.listing import ListingOptions, refs, survey
+    from visioncli.io.listing import refs, survey
+    from visioncli.jobs.listings import announce_remarks
 
     if not inputs:
         raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
-    listing = survey([os.fsencode(name) for name in inputs], ListingOptions(), sys.stdin.buffer)
+    listing = survey([os.fsencode(name) for name in inputs], listing_options(flags), sys.stdin.buffer)
     found: list[ImageRef] = []
-    for batch in listing.batches():
-        found += islice(refs(batch, len(found)), None if limit is None else limit - len(found))
-        if len(found) == limit:
-            break
+    with closing(listing.batches()) as batches:
+        for batch in batches:
+            found += islice(refs(batch, len(found)), None if flags.limit is None else flags.limit - len(found))
+            if len(found) == flags.limit:
+                break
+    announce_remarks(listing)
     return found
 
 
@@ -133,7 +151,6 @@ def _loads(flags: ParityFlags, sides: tuple[tuple[str, str], ...], rows: int) ->
     from visioncli.models.runtime import RuntimeRequest, is_hailo, refuse_half_a_hailo
 
     files = requested(flags.hef, flags.text_hef, flags.text_embeddings, flags.device_timeout_ms)
-    refuse_idle_texts(flags.text_hef, flags.text_embeddings, bool(flags.labels), "give --labels")
     devices = [device for device, _ in sides]
     refuse_half_a_hailo(next(filter(is_hailo, devices), devices[0]), files)
     task = "classify" if flags.labels else "embed"
@@ -148,11 +165,10 @@ def _loads(flags: ParityFlags, sides: tuple[tuple[str, str], ...], rows: int) ->
     ]
 
 
-def _seen(device: str, load: Any, refs: list[ImageRef], flags: ParityFlags) -> Seen:
+def _seen(device: str, load: Any, refs: list[ImageRef], flags: ParityFlags, reading: Settings) -> Seen:
     from visioncli.parity import look
-    from visioncli.pipeline import Settings
 
-    return look(device, load, refs, _labels(flags), Settings())
+    return look(device, load, refs, _labels(flags), reading)
 
 
 def _labels(flags: ParityFlags) -> ClassifyOptions | None:
@@ -169,14 +185,14 @@ def _sentences(found: Parity, tolerance: float) -> list[str]:
         for code, count in codes.items()
     ]
     if found.cosine_min is None:
-        return [*speed, *failed, f"none of {found.rows:,} rows was answered by both"]
+        return [*speed, *failed, f"none of {counted(found.rows, 'row')} was answered by both"]
     cosines = f"min {found.cosine_min:.6f}, median {found.cosine_median:.6f}, max {found.cosine_max:.6f}"
     named = f" ({', '.join(found.flipped)}{', ...' if found.flips > len(found.flipped) else ''})" if found.flips else ""
     within = "within" if found.deviation <= tolerance else "beyond"
     return [
         *speed,
         *failed,
-        f"{found.compared:,} of {found.rows:,} rows compared; cosine {cosines}",
+        f"{found.compared:,} of {counted(found.rows, 'row')} compared; cosine {cosines}",
         f"largest deviation {found.deviation:.2e} at {found.worst}, {within} the tolerance of {tolerance:g}",
         f"{found.flips:,} of {found.compared:,} {found.top_1} changed{named}",
     ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
-from visioncli.cli.given import announce, refuse
+from visioncli.cli.given import announce, without
+from visioncli.cli.idle import REPORT
 from visioncli.cli.options import TASK_PANEL, Show, flag
 from visioncli.errors import UsageError
 
@@ -23,13 +24,11 @@ log = logging.getLogger("visioncli")
 Done = TypeVar("Done")
 Given: TypeAlias = tuple[tuple[str, str | None], ...]  # limits of --diff: the flag and what was written after it
 
-_OF_ONE = frozenset({"seed", "min_score", "summary"})
-_OF_DIFF = frozenset({"max_flips", "max_drift", "max_new_failures"})
-_OF_PAGE = frozenset({"overwrite", "sample", "root", "fetch"})
 _DIFF = "With --diff"
 _OUT = "Output"
 
 
+@without(*REPORT)
 def report(
     ctx: typer.Context,
     results: Annotated[
@@ -84,10 +83,8 @@ def report(
     from visioncli.report import ReportOptions, refuse_existing
 
     console.set_up(quiet=quiet, verbose=False)
-    for names, why in _stray(diff, output is not None):
-        refuse(ctx, names.__contains__, why)
-    announce(ctx, lambda name: any(name in names for names, _ in _stray(diff, output is not None)))
-    shown = ReportOptions(sample, seed, None if diff else summary, root, fetch, min_score)
+    announce(ctx)
+    shown = ReportOptions(sample, seed, summary, root, fetch, min_score)
     path = None if output is None else Path(output)
     if path is not None:
         refuse_existing(path, overwrite)
@@ -96,16 +93,6 @@ def report(
         _diff(results, path, shown, given, Say(progress, quiet))
     else:
         _report(results, path, shown, Say(progress, quiet))
-
-
-def _stray(diff: bool, has_page: bool) -> Iterator[tuple[frozenset[str], str]]:
-    """Yield parameters that have no use, and why."""
-    if diff:
-        yield _OF_ONE, "belongs to one result; leave it out with --diff"
-    else:
-        yield _OF_DIFF, "belongs to --diff OLD NEW"
-    if diff and not has_page:
-        yield _OF_PAGE, "is about the page: say where it goes with -o FILE.html"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def set_up(quiet: bool, verbose: bool) -> None:
@@ -24,14 +20,3 @@ def in_one_line(text: str, most: int) -> str:
     """Return at most so many letters of a text; what a terminal would obey shows as an escape."""
     short = text if len(text) <= most else f"{text[:most]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in short)
-
-
-def terminal() -> Console:
-    """Return standard output for tables; a letter that its encoding lacks shows as an escape."""
-    import io
-
-    from rich.console import Console
-
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    return Console(highlight=False)

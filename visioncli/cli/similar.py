@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visioncli.cli.given import announce, on_command_line, refuse
+from visioncli.cli.given import announce, on_command_line, refuse, without
 from visioncli.cli.hailo_options import HailoFlags, hailo_of
+from visioncli.cli.idle import SIMILAR
 from visioncli.cli.options import TASK_PANEL, flag, with_flags
 from visioncli.cli.run import Inputs, fetch_options, finish, make_job
 from visioncli.cli.values import items
@@ -31,6 +32,7 @@ _OF_PICTURES = frozenset("timeout retries header ca_cert guard max_bytes".split(
 _NEIGHBOURS = 10
 
 
+@without(*SIMILAR)
 @with_flags(HailoFlags)
 def similar(
     ctx: typer.Context,

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from visioncli.cli.sentences import in_one_line, terminal
+from visioncli.cli import drawn
+from visioncli.cli.sentences import in_one_line
 from visioncli.report.cards import SHORT
 from visioncli.report.page import Table
 
 
 def show(tables: Iterable[Table]) -> None:
     """Print tables on standard output, each with its title and note."""
+    drawn.show(*(part for table in tables for part in _drawn(table)))
+
+
+def _drawn(table: Table) -> Iterator[Any]:
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    console = terminal()
-    for table in tables:
-        drawn = Drawn(box=box.SIMPLE_HEAD, title=Text(table.title), title_justify="left", title_style="bold")
-        for place, name in enumerate(table.head):
-            is_number = any(isinstance(row[place], int) for row in table.rows)
-            drawn.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(Text(printable(value)) for value in row))
-        console.print(drawn)
-        if table.note:
-            console.print(Text(table.note))
+    found = Drawn(box=box.SIMPLE_HEAD, title=Text(table.title), title_justify="left", title_style="bold")
+    for place, name in enumerate(table.head):
+        is_number = any(isinstance(row[place], int) for row in table.rows)
+        found.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
+    for row in table.rows:
+        found.add_row(*(Text(printable(value)) for value in row))
+    yield found
+    if table.note:
+        yield Text(table.note)
 
 
 def printable(value: Any) -> str:

@@ -39,11 +39,12 @@ def amount(text: str, flag: str) -> int:
 
 
 def duration_s(text: str, flag: str) -> float:
-    """Return seconds from 90, 90s, 30m, 4h or 1h30m."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip().lower())
-    if not parts or "".join(number + unit for number, unit in parts) != text.strip().lower():
-        raise UsageError(f"{flag}: {text!r} is no duration; write 90s, 30m or 4h")
-    return sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
+    """Return seconds from 90, 90s, 30m, 1.5h, 1h30m or 1h 30m."""
+    given = text.strip().lower()
+    number = r"\d+(?:\.\d+)?"
+    if not re.fullmatch(rf"{number}|{number}[smhd](?:\s*{number}[smhd])*", given):  # 1h30 may be minutes or seconds
+        raise UsageError(f"{flag}: {text!r} is no duration; write 90s, 30m or 1h30m")
+    return sum(float(n) * _SECONDS[unit or "s"] for n, unit in re.findall(rf"({number})([smhd]?)", given))
 
 
 def auto_or_count(text: str, flag: str) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,17 +21,22 @@ from visioncli.io.hub_remote import Listing, RemoteFile
 from visioncli.io.licences import ALIASES, DEFAULTS, DEMO_LICENCE, Terms, announcement, terms_of
 from visioncli.io.model_cards import is_non_commercial, terms_in
 from visioncli.provenance import Checkpoint
+from visioncli.wording import counted
 
 __all__ = [
     "ALIASES",
     "DEFAULTS",
     "DEMOS",
     "FileCheck",
+    "Found",
     "Pulled",
     "cached",
+    "fetched",
     "locate",
     "parse",
     "pull",
+    "refuse_without_room",
+    "resolve",
     "terms",
     "verify",
 ]
@@ -40,6 +45,22 @@ DEADLINE_S = 10.0  # for the hub's first answer; slow proxies take a few seconds
 DEADLINE_WITH_A_COPY_S = 4.0  # what is already here should not wait long for news
 
 Say = Callable[[str], None]  # one line for a person, while files arrive
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a name stands for, before anything is fetched."""
+
+    checkpoint: Checkpoint  # its directory may not be there yet
+    listing: Listing | None = None  # what the hub says now; None where it was not asked, or gave no answer
+    revision: str = ""  # of the listing
+    missing: tuple[RemoteFile, ...] = ()
+    is_recorded: bool = True  # everything is there, and was checked when it came
+
+    @property
+    def size(self) -> int:
+        """Bytes that are missing."""
+        return sum(file.size or 0 for file in self.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +86,47 @@ def locate(
     connection.
     Raises ModelError (not found, gated, not cached), HubUnreachableError, OutputError (disk), UsageError.
     """
+    return fetched(resolve(model, task, revision, offline, directories=directories), say)
+
+
+def resolve(
+    model: str, task: str, revision: str | None = None, offline: bool = False, *, directories: bool = True
+) -> Found:
+    """Return what `model` names and which of its files are not here; fetches and writes nothing.
+
+    Names, and what is raised, are as in `locate`.
+    """
     directory = local_directory(model, task)
     if directory and (directories or DEMO_ROOT in directory.parents):
         refuse_revision(model, revision)
         bundled = DEMO_ROOT in directory.parents
-        return _local(model, directory, None) if bundled else _local(directory.name, directory, shadow_notice(model))
+        name, notice = (model, None) if bundled else (directory.name, shadow_notice(model))
+        return Found(_local(name, directory, notice))
     hub_id, wanted = parse(model, revision)
     if offline or hub_cache.offline():
-        return _checkpoint(_cached(hub_id, wanted))
-    return _online(hub_id, wanted, say)
+        return Found(_checkpoint(_cached(hub_id, wanted)))
+    return _asked(hub_id, wanted)
+
+
+def fetched(found: Found, say: Say = lambda line: None) -> Checkpoint:
+    """Return the checkpoint with all of its files here. Raises ModelError, HubUnreachableError, OutputError."""
+    if found.listing is None:
+        return found.checkpoint
+    if not found.is_recorded:
+        return _fetch(found, found.listing, say).checkpoint
+    hub_cache.write_ref(found.listing.id, found.revision, found.listing.commit)
+    return found.checkpoint
+
+
+def refuse_without_room(found: Found) -> None:
+    """Raise OutputError where the disk has less room than the missing files need."""
+    there = next(path for path in (hub_cache.folder(), *hub_cache.folder().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if found.size > free:
+        raise OutputError(
+            f"{found.checkpoint.id} needs {found.size / 1e6:.1f} MB in {hub_cache.folder()}, and {free / 1e6:.1f} MB "
+            "are free: make room, or set HF_HOME to a folder on another disk"
+        )
 
 
 def pull(model: str, revision: str | None = None, force: bool = False, say: Say = lambda line: None) -> Pulled:
@@ -87,9 +140,9 @@ def pull(model: str, revision: str | None = None, force: bool = False, say: Say 
     if hub_cache.offline():
         raise UsageError(f"HF_HUB_OFFLINE is set, and pulling {hub_id} needs the hub")
     listing = hub_remote.list_files(hub_id, wanted, _deadline_s())
-    directory = hub_cache.directory_of(listing.id, listing.commit)
-    missing = [file for file in listing.files if force or not _is_there(directory, file, hashed=True)]
-    return _fetch(listing, wanted, missing, say, force=True)
+    promised = _promised(listing)
+    missing = (file for file in listing.files if force or not _is_there(promised.directory, file, hashed=True))
+    return _fetch(Found(promised, listing, wanted, tuple(missing), is_recorded=False), listing, say, force=True)
 
 
 def verify(model: str, revision: str | None = None, task: str = "classify") -> Iterator[FileCheck]:
@@ -101,7 +154,9 @@ def verify(model: str, revision: str | None = None, task: str = "classify") -> I
     directory = local_directory(model, task)
     if directory:
         refuse_revision(model, revision)
-        return hub_check.check(directory, hub_check.sums_in(directory))
+        known = hub_check.sums_in(directory)
+        _refuse_no_checkpoint(directory, known)
+        return hub_check.check(directory, known)
     snapshot = _cached(*parse(model, revision), whole=False)
     return hub_check.check(snapshot.directory, hub_check.digests_of(snapshot))
 
@@ -114,24 +169,32 @@ def cached() -> list[Snapshot]:
 def terms(hub_id: str, snapshot: Snapshot | None) -> Terms:
     """Return the licence and gate: our table's, else those of the model card that came with `snapshot`."""
     record = hub_cache.read_record(hub_id, snapshot.commit) if snapshot else None
+    return _terms(hub_id, record.licence, record.gated) if record else terms_of(hub_id) or Terms(None)
+
+
+def _terms(hub_id: str, licence: str | None, gated: bool) -> Terms:
     table = terms_of(hub_id)
-    if not record:
-        return table or Terms(None)
     if table:
-        return replace(table, gated=table.gated or record.gated)
-    return Terms(record.licence, record.gated, is_non_commercial(record.licence))
+        return replace(table, gated=table.gated or gated)
+    return Terms(licence, gated, is_non_commercial(licence))
 
 
 def _local(name: str, directory: Path, notice: str | None) -> Checkpoint:
-    names = hub_cache.wanted(hub_cache.files_in(directory) if directory.is_dir() else ())
-    if not hub_cache.has_config(names) or not hub_cache.has_weights(names):
-        raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
+    names = _refuse_no_checkpoint(directory)
     known = Terms(DEMO_LICENCE) if DEMO_ROOT in directory.parents else terms_in(directory)
     said = "; ".join(filter(None, (notice, announcement(name, known)))) or None
     try:
         return Checkpoint(name, directory, f"files:{fingerprint(directory, names)}", known.licence, said)
     except OSError as error:
         raise ModelError(f"{directory} cannot be read: {error.strerror}") from error
+
+
+def _refuse_no_checkpoint(directory: Path, known: Iterable[str] = ()) -> list[str]:
+    """Return the files that a family may read, of those that are there or `known` to belong there."""
+    names = hub_cache.wanted({*hub_cache.files_in(directory), *known})
+    if not hub_cache.has_config(names) or not hub_cache.has_weights(names):
+        raise ModelError(f"{directory} is no checkpoint: it must hold config.json and .safetensors weights")
+    return names
 
 
 def _cached(hub_id: str, revision: str, whole: bool = True) -> Snapshot:
@@ -146,26 +209,38 @@ def _cached(hub_id: str, revision: str, whole: bool = True) -> Snapshot:
     )
 
 
-def _online(hub_id: str, revision: str, say: Say) -> Checkpoint:
+def _asked(hub_id: str, revision: str) -> Found:
     found = hub_cache.find(hub_id, revision)
     copy = found if found and hub_cache.is_complete(found) else None
     if copy and hub_cache.is_commit(revision):
-        return _checkpoint(copy)
+        return Found(_checkpoint(copy))
     try:
         listing = hub_remote.list_files(hub_id, revision, _deadline_s(bool(copy)))
     except HubUnreachableError:
         if not copy:
             raise
-        return _and_notice(
-            _checkpoint(copy), f"the hub cannot be reached, so {hub_id} is the cached commit {copy.commit[:12]}"
-        )
+        notice = f"the hub cannot be reached, so {hub_id} is the cached commit {copy.commit[:12]}"
+        return Found(_and_notice(_checkpoint(copy), notice))
+    return _compared(listing, revision)
+
+
+def _compared(listing: Listing, revision: str) -> Found:
+    """Compare what the hub has with what is here."""
     directory = hub_cache.directory_of(listing.id, listing.commit)
     snapshot = Snapshot(listing.id, listing.commit, directory, ())
     if hub_cache.read_record(listing.id, listing.commit) and hub_cache.is_complete(snapshot):
-        hub_cache.write_ref(listing.id, revision, listing.commit)
-        return _checkpoint(snapshot)
-    missing = [file for file in listing.files if not _is_there(directory, file)]
-    return _fetch(listing, revision, missing, say).checkpoint
+        return Found(_checkpoint(snapshot), listing, revision)
+    missing = tuple(file for file in listing.files if not _is_there(directory, file))
+    if missing and listing.gated:
+        hub_remote.refuse_locked(listing, missing[0], _deadline_s())  # now: it may be long until it is fetched
+    return Found(_promised(listing), listing, revision, missing, is_recorded=False)
+
+
+def _promised(listing: Listing) -> Checkpoint:
+    """What will be here once the files have come."""
+    known = _terms(listing.id, listing.licence, listing.gated)
+    directory = hub_cache.directory_of(listing.id, listing.commit)
+    return Checkpoint(listing.id, directory, listing.commit, known.licence, announcement(listing.id, known))
 
 
 def _deadline_s(has_copy: bool = False) -> float:
@@ -182,28 +257,18 @@ def _is_there(directory: Path, file: RemoteFile, hashed: bool = False) -> bool:
     return not file.digest or not (hashed or path.stat().st_size < LARGE) or matches(path, file.digest)
 
 
-def _fetch(listing: Listing, revision: str, files: list[RemoteFile], say: Say, force: bool = False) -> Pulled:
-    size = sum(file.size or 0 for file in files)
-    if files:
-        _refuse_without_room(listing.id, size)
-        say(f"fetching {listing.id} at {listing.commit[:12]}: {len(files)} files, {size / 1e6:.1f} MB")
-    for file in files:
+def _fetch(found: Found, listing: Listing, say: Say, force: bool = False) -> Pulled:
+    if found.missing:
+        refuse_without_room(found)
+        files = counted(len(found.missing), "file")
+        say(f"fetching {listing.id} at {listing.commit[:12]}: {files}, {found.size / 1e6:.1f} MB")
+    for file in found.missing:
         hub_remote.fetch(listing, file, force)
-    directory = hub_cache.directory_of(listing.id, listing.commit)
+    directory = found.checkpoint.directory
     recorded = {file.name: _recorded(directory / file.name, file.digest) for file in listing.files}
     hub_cache.write_record(Record(listing.id, listing.commit, listing.licence, listing.gated, recorded))
-    hub_cache.write_ref(listing.id, revision, listing.commit)
-    return Pulled(_checkpoint(Snapshot(listing.id, listing.commit, directory, ())), recorded)
-
-
-def _refuse_without_room(hub_id: str, size: int) -> None:
-    there = next(path for path in (hub_cache.folder(), *hub_cache.folder().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if size > free:
-        raise OutputError(
-            f"{hub_id} needs {size / 1e6:.1f} MB in {hub_cache.folder()}, and {free / 1e6:.1f} MB are free: "
-            "make room, or set HF_HOME to a folder on another disk"
-        )
+    hub_cache.write_ref(listing.id, found.revision, listing.commit)
+    return Pulled(found.checkpoint, recorded)
 
 
 def _recorded(path: Path, digest: str | None) -> RecordedFile:

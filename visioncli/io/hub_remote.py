@@ -87,6 +87,14 @@ def fetch(listing: Listing, file: RemoteFile, force: bool = False) -> Path:
     return path
 
 
+def refuse_locked(listing: Listing, file: RemoteFile, deadline_s: float) -> None:
+    """Ask for a file's size alone. Raises ModelError where the account may not have it (gated), HubUnreachableError."""
+    with _translated(listing.id, listing.commit):
+        library = _library()
+        url = library.hf_hub_url(listing.id, file.name, revision=listing.commit, endpoint=hub_cache.endpoint())
+        _within(deadline_s, lambda: library.get_hf_file_metadata(url, timeout=deadline_s))
+
+
 def why_not_reached(deadline_s: float) -> str | None:
     """Ask the hub for any answer at all; return what went wrong, or None."""
     where = hub_cache.endpoint()

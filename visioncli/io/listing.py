@@ -5,7 +5,7 @@ Knows nothing of pictures or models, and fetches nothing. No row is ever held as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from visioncli.errors import CODES, SourceError, UsageError
 from visioncli.io import json_types
 from visioncli.io.ids import IdLedger
-from visioncli.io.rows import Input, ListingOptions, Rows, Source
+from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source
 from visioncli.io.sources import SOURCES, TABLES, classified
 from visioncli.samples import ImageRef
 from visioncli.tables import look_up
@@ -75,13 +75,13 @@ class Progress:
 class Listing:
     """`schema`: `id`, `uri`, `source`, `missing`, with `image_index` and `version` where asked for, then the extras.
 
-    `notes` are sentences to announce; those on skipped files join when `batches` has come to its end. `renamed` maps
-    a manifest's column to its name here where that differs. `progress` is of the last `batches`.
+    `notes` are sentences to announce; those on skipped files join when `batches` has come to its end. `renamed` maps a
+    manifest's column to its name here where that differs. `progress` and `remarks` are of the last `batches`.
     """
 
     def __init__(self, sources: Sequence[Source], options: ListingOptions) -> None:
         self._sources = sources
-        self._walk_notes: list[str] = []
+        self.remarks = Remarks()
         lists = any(source.lists for source in sources)
         self._fixed = fixed = _fixed_fields(lists, options.version_column is not None)
         extras, merge_notes = _merged_extras(sources)
@@ -102,16 +102,16 @@ class Listing:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self._notes, *self._walk_notes)
+        return (*self._notes, *self.remarks.notes)
 
-    def batches(self, rows: int = 8192) -> Iterator[pa.RecordBatch]:
+    def batches(self, rows: int = 8192) -> Generator[pa.RecordBatch]:
         """Yield all rows, at most `rows` at a time, with their final ids: derived ones that repeat get `#2`, `#3`.
 
         Starts over each time it is called; standard input can be read only once.
         """
-        self._walk_notes, self.progress, ledger = [], Progress(), IdLedger()
+        self.remarks, self.progress, ledger = Remarks(), Progress(), IdLedger()
         for source in self._sources:
-            for stretch in source.read(rows, self._walk_notes):
+            for stretch in source.read(rows, self.remarks):
                 yield from _sliced(self._completed(source, stretch, ledger), rows)
 
     def _completed(self, source: Source, rows: Rows, ledger: IdLedger) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
 from visioncli.io import json_types
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp
+from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source, absolute, resolve, stamp
 from visioncli.io.sheets import Sheet, open_csv, open_jsonl, open_parquet
 from visioncli.samples import display
 
@@ -145,7 +145,7 @@ def _of_paths(schema: pa.Schema, column: str, name: str) -> str:
     raise UsageError(f"{name}: column {column!r} holds {kind}, not paths or URLs; choose another with --image-col")
 
 
-def _read(sheet: Sheet, manifest: _Manifest, rows: int, notes: list[str]) -> Iterator[Rows]:
+def _read(sheet: Sheet, manifest: _Manifest, rows: int, remarks: Remarks) -> Iterator[Rows]:
     first = 1
     for batch in sheet.read(rows):
         yield _rows(batch, manifest, first)

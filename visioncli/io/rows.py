@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
+from visioncli.errors import UsageError
 from visioncli.samples import display
 
 NO_COLUMNS = pa.schema([])
@@ -61,11 +62,19 @@ class Rows:
     extras: dict[str, pa.Array]
 
 
+@dataclass(slots=True)
+class Remarks:
+    """What one reading of a listing finds to say of what it left out; known when it has ended or was closed."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # pictures that should be there are not
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One INPUT after the survey."""
 
-    read: Callable[[int, list[str]], Iterator[Rows]]  # (rows at a time, notes to add to when the walk is over)
+    read: Callable[[int, Remarks], Iterator[Rows]]  # (rows at a time, what to add to when the walk is over)
     extras: pa.Schema = NO_COLUMNS
     notes: tuple[str, ...] = ()
     has_images: bool = True
@@ -81,9 +90,17 @@ def stamp(path: bytes) -> tuple[str, int, int]:
 
 def absolute(path: bytes, folder: bytes | None = None) -> bytes:
     """Return `path` from `folder` (default: the working folder), without `.` and, where it is the same file, `..`."""
-    joined = os.path.join(os.getcwdb() if folder is None else folder, path)
+    joined = path if os.path.isabs(path) else os.path.join(here() if folder is None else folder, path)
     plain = os.path.normpath(joined)
     return plain if b".." not in joined.split(b"/") or _same_file(plain, joined) else joined
+
+
+def here() -> bytes:
+    """Return the working folder. Raises UsageError where somebody has removed it."""
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:
+        raise UsageError("the working folder is gone; change to one that is there") from None
 
 
 def _same_file(one: bytes, other: bytes) -> bool:

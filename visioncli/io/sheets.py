@@ -11,10 +11,11 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
@@ -25,10 +26,12 @@ import pyarrow.parquet as pq
 from visioncli.errors import UsageError
 from visioncli.io import json_types
 from visioncli.samples import display
+from visioncli.wording import counted
 
 BATCH_BYTES = 32 * 2**20
 CELL_CHARACTERS = 16 * 2**20  # of a CSV; csv's own limit of 131,072 refuses captions that people have
 RowT = TypeVar("RowT")
+_ESCAPED = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows bytes that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:
     Raises UsageError, from `read` too, for a line with more or fewer cells than the header: a reader that filled
     such lines up would move cells under the wrong column (pandas does).
     """
-    with opened(path) as file:
-        header = next(_csv_lines(file, name, delimiter), None)
+    with closing(_csv_lines(path, name, delimiter)) as lines:
+        header = next(lines, None)
     if header is None:
         raise UsageError(f"{name} is empty: a header line with the columns' names is needed")
     names = [cell or f"column_{number}" for number, cell in enumerate(header[1], 1)]
@@ -81,35 +84,44 @@ def open_csv(path: bytes, name: str, delimiter: str = ",") -> Sheet:
     return Sheet(schema, partial(_csv_batches, path, name, delimiter, schema), notes)
 
 
-def _csv_lines(file: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number where the row ends, cells); blank lines are skipped."""
-    reader: Any = None
+def _csv_lines(path: bytes, name: str, delimiter: str) -> Generator[tuple[int, list[str]]]:
+    """Yield (line number where the row begins, cells); blank lines are skipped."""
     csv.field_size_limit(max(CELL_CHARACTERS, csv.field_size_limit()))  # the process's; what others raised stays
-    try:
-        with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            yield from ((reader.line_num, cells) for cells in reader if cells)
-    except csv.Error as error:
-        hint = "; is a quote not closed?" if "field larger" in str(error) or "unexpected end" in str(error) else ""
-        raise UsageError(f"{name}, line {reader.line_num}: {error}{hint}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{name}, after line {reader.line_num}: the text is not UTF-8; save the file as UTF-8"
-        ) from error
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        reader: Any = csv.reader(text, delimiter=delimiter, strict=True)
+        begins = 1
+        try:
+            for cells in reader:
+                if cells:
+                    yield begins, cells
+                begins = reader.line_num + 1
+        except csv.Error as error:
+            if "field larger" in str(error) or "unexpected end" in str(error):
+                raise UsageError(f"{name}, line {begins}: {error}; is a quote not closed?") from error
+            raise UsageError(f"{name}, line {reader.line_num}: {error}") from error
+        except UnicodeDecodeError as error:
+            line = _foreign_line(path)
+            raise UsageError(f"{name}, line {line}: the text is not UTF-8; save the file as UTF-8") from error
+
+
+def _foreign_line(path: bytes) -> int:
+    """Return the number of the first line that is not UTF-8; text is decoded a block ahead of its lines."""
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text:
+        return next(number for number, line in enumerate(text, 1) if not line.isascii() and _ESCAPED.search(line))
 
 
 def _csv_batches(path: bytes, name: str, delimiter: str, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
-    with opened(path) as file:
-        lines = _csv_lines(file, name, delimiter)
-        next(lines)
-        sized = ((_checked(line, cells, len(schema), name), sum(map(len, cells))) for line, cells in lines)
-        for chunk in chunks(sized, rows):
-            yield pa.record_batch([pa.array(cells, pa.string()) for cells in zip(*chunk, strict=True)], schema=schema)
+    lines = _csv_lines(path, name, delimiter)
+    next(lines)
+    sized = ((_checked(line, cells, len(schema), name), sum(map(len, cells))) for line, cells in lines)
+    for chunk in chunks(sized, rows):
+        yield pa.record_batch([pa.array(cells, pa.string()) for cells in zip(*chunk, strict=True)], schema=schema)
 
 
 def _checked(line: int, cells: list[str], width: int, name: str) -> list[str]:
     if len(cells) != width:
-        raise UsageError(f"{name}, line {line}: {len(cells)} cells, but the header has {width} columns")
+        here, columns = counted(len(cells), "cell"), counted(width, "column")
+        raise UsageError(f"{name}, line {line}: {here}, but the header has {columns}")
     return cells
 
 
@@ -159,7 +171,7 @@ def _json_lines(file: BinaryIO, name: str) -> Iterator[tuple[dict[str, Any], int
     for number, line in enumerate(file, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if line.strip():
-            yield _json_object(line, f"{name}, line {number}"), len(line)
+            yield _json_object(line.rstrip(b"\r\n"), f"{name}, line {number}"), len(line)
 
 
 def _json_object(line: bytes, where: str) -> dict[str, Any]:
@@ -171,7 +183,7 @@ def _json_object(line: bytes, where: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: the text is not UTF-8") from error
     except json.JSONDecodeError as error:
-        raise UsageError(f"{where} is not JSON: {error}") from error
+        raise UsageError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise _too_deep(where) from error
     except ValueError as error:  # an integer of more than 4,300 digits, which Python does not read

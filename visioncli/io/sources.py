@@ -15,7 +15,7 @@ from itertools import chain, groupby
 from typing import BinaryIO, cast
 
 from visioncli.errors import UsageError
-from visioncli.io.rows import Input, ListingOptions, Rows, Source, absolute, resolve, stamp, stretches
+from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source, absolute, here, resolve, stamp, stretches
 from visioncli.io.sheets import opened
 from visioncli.io.tars import members
 from visioncli.io.walk import Skipped, glob, is_glob, split_glob, walk
@@ -117,17 +117,24 @@ def manifests(name: str) -> list[str]:
     return []
 
 
-def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, notes: list[str]) -> Iterator[Rows]:
+def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, remarks: Remarks) -> Iterator[Rows]:
     skipped = Skipped()
-    yield from stretches(triples(skipped), rows)
-    notes.extend(skipped.sentences(where))
+    try:
+        yield from stretches(triples(skipped), rows)
+    finally:  # a reader may have enough rows before the walk is over
+        remarks.notes += skipped.sentences(where)
+        remarks.warnings += skipped.warnings(where)
+
+
+def _reasons(skipped: Skipped) -> list[str]:
+    return [*skipped.sentences("there"), *skipped.warnings("there")]
 
 
 def read_folder(given: Input, options: ListingOptions) -> Source:
     root = absolute(given.name)
     prefix = os.path.join(given.name, b"") if given.several else b""
     if next(walk(root, skipped := Skipped(), ordered=False), None) is None:
-        reason = "; ".join(skipped.sentences("there")) or "it holds no images"
+        reason = "; ".join(_reasons(skipped)) or "it holds no images"
         raise UsageError(f"{given.shown} matches nothing: {reason}")
 
     def triples(skipped: Skipped) -> Triples:
@@ -142,7 +149,7 @@ def read_glob(given: Input, options: ListingOptions) -> Source:
     base, pattern = split_glob(given.name)
     root = absolute(base)
     if next(glob(base, pattern, skipped := Skipped(), ordered=False), None) is None:
-        reason = "; ".join(["no image has such a path", *skipped.sentences("there")])
+        reason = "; ".join(["no image has such a path", *_reasons(skipped)])
         raise UsageError(f"{given.shown} matches nothing: {reason}")
 
     def triples(skipped: Skipped) -> Triples:
@@ -153,7 +160,7 @@ def read_glob(given: Input, options: ListingOptions) -> Source:
     return Source(partial(_walked, triples, given.shown))
 
 
-def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, notes: list[str]) -> Iterator[Rows]:
+def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, remarks: Remarks) -> Iterator[Rows]:
     placed = ((name, place(name)) for name in names)
     return stretches(((name, uri, uri) for name, uri in placed), rows)
 
@@ -178,7 +185,7 @@ def read_txt(given: Input, options: ListingOptions) -> Source:
     if next(names(), None) is None:
         raise UsageError(f"{given.shown} matches nothing: it has no lines")
 
-    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
         return stretches(_placed(names(), folder), rows)
 
     return Source(read, manifest=stamp(path))
@@ -191,12 +198,14 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
     arrivals = _arriving(given.stdin, b"\0" if options.null_separated else b"\n")
     if (first := next(arrivals, None)) is None:
         raise UsageError("standard input matches nothing: it has no lines")
+    if not options.null_separated and any(b"\0" in name for name in first):
+        raise UsageError("names on standard input end with NUL bytes; say --null (-0)")
     waiting = [chain([first], arrivals)]
 
-    def read(rows: int, notes: list[str]) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
         if not waiting:
             raise UsageError("standard input can be read only once")
-        folder = os.getcwdb()
+        folder = here()
         return chain.from_iterable(stretches(_placed(names, folder), rows) for names in waiting.pop())
 
     return Source(read)
@@ -217,13 +226,24 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _arriving(file: BinaryIO, end: bytes) -> Iterator[list[bytes]]:
     """Yield the names that are there whenever some are: a row need not wait for a block of names to fill up."""
-    rest = b""
+    rest, ended = bytearray(), False
     while block := cast(BufferedReader, file).read1(1 << 16):
-        *pieces, rest = (rest + block).split(end)
-        if names := _names(pieces, end):
-            yield names
-    if names := _names([rest], end):
+        rest += block
+        if end in block:
+            *pieces, last = bytes(rest).split(end)
+            rest, ended = bytearray(last), True
+            if names := _names(pieces, end):
+                yield names
+    if not ended and end == b"\0":
+        _refuse_lines(bytes(rest))
+    if names := _names([bytes(rest)], end):
         yield names
+
+
+def _refuse_lines(name: bytes) -> None:
+    """Raise UsageError for all of a standard input without NUL bytes that is no one file's name."""
+    if b"\n" in name and not os.path.lexists(name):
+        raise UsageError("names on standard input end with newlines, not with NUL bytes; leave --null (-0) out")
 
 
 def _names(pieces: list[bytes], end: bytes) -> list[bytes]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
 from visioncli.io.own_names import is_own_file, is_own_folder
+from visioncli.wording import counted
 
 IMAGE_SUFFIXES = (
     *(b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".gif", b".webp", b".bmp"),
@@ -37,14 +38,20 @@ class Skipped:
     unreadable: list[str] = field(default_factory=list)
 
     def sentences(self, where: str) -> Iterator[str]:
+        """Yield what is as it should be."""
         if self.dot_files:
-            yield f"{where}: {self.dot_files} dot-files or dot-folders skipped"
+            yield f"{where}: {counted(self.dot_files, 'dot-file or dot-folder', 'dot-files or dot-folders')} skipped"
         if self.folder_links:
-            yield f"{where}: {self.folder_links} links to folders not followed"
+            yield f"{where}: {counted(self.folder_links, 'link to a folder', 'links to folders')} not followed"
         if self.no_files:
-            yield f"{where}: {self.no_files} members that are no whole files skipped"
+            members = counted(self.no_files, "member that is no whole file", "members that are no whole files")
+            yield f"{where}: {members} skipped"
         if self.own:
-            yield f"{where}: {self.own} drawings, or folders beside an output, of visioncli's own skipped"
+            drawings = counted(self.own, "drawing, or folder", "drawings, or folders")
+            yield f"{where}: {drawings} beside an output, of visioncli's own skipped"
+
+    def warnings(self, where: str) -> Iterator[str]:
+        """Yield what somebody should look into: pictures are missing."""
         yield from (f"{where}: a folder could not be read and was skipped: {reason}" for reason in self.unreadable)
 
 

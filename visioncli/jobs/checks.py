@@ -1,4 +1,4 @@
-"""What is settled before anything is listed: the checkpoint, and whether the output may be written.
+"""What is settled before anything is listed: the model, and whether the output may be written.
 
 Knows nothing of rows.
 """
@@ -6,6 +6,7 @@ Knows nothing of rows.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,22 @@ from visioncli.tasks import TASKS, Task
 log = logging.getLogger("visioncli")
 
 
-def locate(job: Job) -> Checkpoint:
-    """Return the job's checkpoint, saying aloud what a person should know of it before any image is read."""
+def resolve(job: Job) -> hub.Found:
+    """Return what the job's model is, saying aloud what a person should know of it; fetches nothing.
+
+    Raises ModelError (not found, gated, not cached), HubUnreachableError, UsageError.
+    """
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
     kind = task.default_for(job.options)
-    checkpoint = hub.locate(job.model or hub.DEFAULTS[kind], kind, job.revision, job.offline, log.info)
-    if checkpoint.notice:
-        log.warning(checkpoint.notice)
-    return checkpoint
+    found = hub.resolve(job.model or hub.DEFAULTS[kind], kind, job.revision, job.offline)
+    if found.checkpoint.notice:
+        log.warning(found.checkpoint.notice)
+    return found
+
+
+def fetch(found: hub.Found) -> Checkpoint:
+    """Return the checkpoint once its files are here. Raises ModelError, HubUnreachableError, OutputError."""
+    return hub.fetched(found, log.info)
 
 
 def refuse_unusable(job: Job) -> None:
@@ -68,6 +77,13 @@ def refuse_finished(job: Job, target: Target) -> None:
         )
 
 
+def is_published(job: Job, stored: Mapping[str, Any], checkpoint: Checkpoint) -> bool:
+    """Return whether the run of `stored`, which was killed before it cleaned up, did what this job is to do."""
+    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
+    options = task.for_rows(job.options, stored["finished"]["has_images"])
+    return is_same_command(stored, run_key(job, options, checkpoint, row_key(job), None, None))
+
+
 def published_before(job: Job, target: Target, directory: RunDirectory, checkpoint: Checkpoint) -> Summary | None:
     """Clean up after a run that was killed between publishing its output and cleaning up; return its summary.
 
@@ -78,9 +94,7 @@ def published_before(job: Job, target: Target, directory: RunDirectory, checkpoi
         return None
     sweep_leftover(target, stored)
     target.clean_up(directory)
-    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
-    options = task.for_rows(job.options, stored["finished"]["has_images"])
-    if not is_same_command(stored, run_key(job, options, checkpoint, row_key(job), None, None)):
+    if not is_published(job, stored, checkpoint):
         return None
     log.info("%s had been written already; what its run left behind is cleaned up", target.path)
     return Summary.of_json(stored["finished"]["summary"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from visioncli.errors import OutOfTimeError, UsageError, VisioncliError
 from visioncli.io.listing import ListingOptions
+from visioncli.jobs.summary import Summary
 from visioncli.models.runtime import HailoRequest, refuse_half_a_hailo, refuse_unknown_device
 from visioncli.settings import Settings
+from visioncli.tasks import keep_several
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Policy:
     update: bool = False
     retry_failed: bool = False
     max_error_rate: float | None = None  # failed rows over those that this run asks, after at least 100 of them
-    max_runtime_s: float | None = None
+    max_runtime_s: float | None = None  # from the start, with listing and loading
     unique_ids: bool = False
     part_rows: int = 4096  # a part closes on rows, time or bytes, so that a slow model loses little when it is killed
     part_seconds: float = 20.0
@@ -48,6 +51,8 @@ class Policy:
             raise UsageError(f"{flags} exclude each other")
         if self.max_error_rate is not None and not 0 <= self.max_error_rate <= 1:
             raise UsageError("--max-error-rate must be between 0 and 1")
+        if self.max_runtime_s is not None and not self.max_runtime_s > 0:
+            raise UsageError("--max-runtime leaves no time for a row; write 90s, 30m or 1h30m")
 
     @property
     def mode(self) -> str:
@@ -75,11 +80,17 @@ class Job:
     limit: int | None = None
     overlay: str | None = None  # folder of pictures with what was found drawn on them (detect, segment)
 
+    def __post_init__(self) -> None:
+        keep_several(self, "inputs", "texts")
+        for name, given in (("output", os.fspath(self.output)), ("inputs", tuple(map(os.fspath, self.inputs)))):
+            object.__setattr__(self, name, given)  # a Path is one, too
+
 
 class Stop(threading.Event):
     """A request to end early, with the reason that the run is to raise."""
 
     reason: VisioncliError | None = None
+    so_far: Summary | None = None  # what a run had done that ended early, for this reason or another
 
     def request(self, reason: VisioncliError) -> None:
         """Ask the run to close its open part and raise `reason`; the first reason counts. Safe in a signal handler."""
@@ -95,8 +106,10 @@ class deadline:
     """Asks `stop` to end the run after some seconds; None: never."""
 
     def __init__(self, seconds: float | None, stop: Stop) -> None:
-        reason = OutOfTimeError("--max-runtime is over; finished parts are kept, the same command goes on from here")
-        self._timer = None if seconds is None else threading.Timer(seconds, stop.request, [reason])
+        reason = OutOfTimeError("--max-runtime is over")
+        self._timer = (
+            None if seconds is None else threading.Timer(min(seconds, threading.TIMEOUT_MAX), stop.request, [reason])
+        )
 
     def __enter__(self) -> None:
         if self._timer is not None:

@@ -16,6 +16,34 @@ from visioncli.io.sources import manifests
 from visioncli.jobs.job import Job
 from visioncli.provenance import Checkpoint
 
+_SHORT = 80  # letters of a value in a sentence
+_KNOWN_AS = {  # a name in a key, where it is not that of a flag -> what people know it by
+    "mode": "the command",
+    "task": "the command",
+    "commit": "the model's files",
+    "recipe": "the way pictures are prepared",
+    "inputs": "INPUT",
+    "texts": "--text",
+    "manifests": "a manifest's size or time",
+    "continued": "the output that is continued",
+    "templates": "--template",
+    "normalize": "normalisation (--no-normalize)",
+    "image": "pictures beside texts",
+    "exports": "--export",
+    "size": "--depth-size",
+    "focal_px": "--focal",
+    "priors": "the prompts' priors",
+    "upright": "turning pictures upright",
+    "null_separated": "--null",
+    "images": "pictures among the rows",
+    "image_column": "--image-col",
+    "id_column": "--id-col",
+    "text_column": "--text-col",
+    "focal_column": "--focal-col",
+    "version_column": "--version-col",
+}
+_WORDS = {None: "not given", True: "on", False: "off"}
+
 
 def run_key(
     job: Job,
@@ -99,15 +127,15 @@ def _lasting(key: Mapping[str, Any], same_rows: bool, loaded: bool) -> dict[str,
     return lasting
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return one phrase per value that differs, nested keys joined by dots."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return one phrase per value that differs, nested ones too, each by the flag that people know it by."""
     found = []
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{name}.")
+            found += differences(before, after)
         elif before != after:
-            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
+            found.append("{} was {}, is {}".format(_known_as(name), *_apart(_worded(before), _worded(after))))
     return found
 
 
@@ -117,6 +145,28 @@ def _refuse_differences(old: Mapping[str, Any], new: Mapping[str, Any], what: st
         raise UsageError(f"{what} with other settings ({'; '.join(found)}); {advice}")
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _known_as(name: str) -> str:
+    return _KNOWN_AS.get(name) or "--" + name.replace("_", "-")
+
+
+def _worded(value: Any) -> str:
+    """A value as people write it: lists with commas between."""
+    if value is None or isinstance(value, bool):
+        return _WORDS[value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value) or "nothing"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _apart(old: str, new: str) -> tuple[str, str]:
+    """Two texts made short, from where they differ where that is far behind their beginning."""
+    same = next(
+        (at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), min(len(old), len(new))
+    )
+    begin = 0 if same < _SHORT - 20 else same - 10
+    return _short(old, begin), _short(new, begin)
+
+
+def _short(text: str, begin: int) -> str:
+    found = ("..." if begin else "") + text[begin:]
+    return found if len(found) <= _SHORT else found[: _SHORT - 3] + "..."

@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from visioncli.errors import UsageError
 from visioncli.io.fetch import is_remote
 from visioncli.io.listing import Listing, survey
 from visioncli.io.listing import Progress as Counted
+from visioncli.io.rows import Remarks
 from visioncli.io.tars import tar_members
 from visioncli.jobs.job import Job, Stop
 from visioncli.jobs.previous import Previous
 from visioncli.jobs.rows import reserved_names
 from visioncli.jobs.snapshot import PLAN, ROWS, write_snapshot
 from visioncli.tasks import Task
+from visioncli.wording import counted
 
 log = logging.getLogger("visioncli")
 
@@ -69,19 +72,34 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
 def list_inputs(job: Job, task: Task[Any, Any], snapshot: Path, stop: Stop) -> Listed:
     """Write the snapshot of the job's INPUTs. Raises UsageError, `stop.reason`."""
     listing = survey_job(job, task)
-    announced = len(listing.notes)
 
     def listed() -> Listed:
         return Listed(listing.has_images, listing.progress.explicit_repeats)
 
-    batches = _stoppable(listing.batches(ROWS), stop)
-    write_snapshot(snapshot, listing.schema, batches, job.limit, lambda: listed().metadata())
-    for note in listing.notes[announced:]:
-        log.info(note)
-    if job.policy.unique_ids and listed().repeated_ids:
+    with closing(listing.batches(ROWS)) as batches:
+        write_snapshot(snapshot, listing.schema, _stoppable(batches, stop), job.limit, lambda: listed().metadata())
+    announce_remarks(listing)
+    try:
+        refuse_repeats(job, listing)
+    except UsageError:
         snapshot.unlink()
-        raise UsageError(f"--unique-ids: {listed().repeated_ids} ids came before")
+        raise
     return listed()
+
+
+def announce_remarks(listing: Listing | Texts) -> None:
+    """Say what the listing left out, which was read to its end or closed."""
+    for note in listing.remarks.notes:
+        log.info(note)
+    for warning in listing.remarks.warnings:
+        log.warning(warning)
+
+
+def refuse_repeats(job: Job, listing: Listing | Texts) -> None:
+    """Raise UsageError where ids that were given repeat, in the rows that were read, and must not."""
+    repeats = listing.progress.explicit_repeats
+    if job.policy.unique_ids and repeats:
+        raise UsageError(f"--unique-ids: {counted(repeats, 'id')} came before")
 
 
 class Texts:
@@ -90,6 +108,7 @@ class Texts:
     notes: tuple[str, ...] = ()
     has_images = False
     progress = Counted()
+    remarks = Remarks()
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -103,7 +122,7 @@ class Texts:
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
 
-    def batches(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+    def batches(self, rows: int = ROWS) -> Generator[pa.RecordBatch]:
         for start in range(0, len(self._texts), rows):
             texts = pa.array(self._texts[start : start + rows], pa.string())
             nothing = pa.nulls(len(texts), pa.string())

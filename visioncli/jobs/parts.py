@@ -19,6 +19,7 @@ from visioncli.jobs.job import Policy
 from visioncli.jobs.rundir import RunDirectory
 from visioncli.jobs.snapshot import Snapshot, visible_schema
 from visioncli.jobs.standing import Outcome, Standing, merged_table
+from visioncli.jobs.summary import Count
 from visioncli.row import size_of
 from visioncli.samples import Answer, Failure, Kept
 from visioncli.tasks import Task
@@ -40,6 +41,7 @@ class Tally:
     failed: int = 0  # of these
     asked: int = 0  # in this run: no earlier answer was known to stand
     missed: Counter[str] = field(default_factory=Counter)  # of these, by code; the last good answer may stand for one
+    written: Count = field(default_factory=lambda: Count(None))  # what stays of `done` when the run ends now
 
     def add(self, outcome: Outcome, standing: Standing | None = None) -> None:
         missed = isinstance(outcome, Failure)
@@ -58,8 +60,7 @@ class Tally:
             return
         code, count = self.missed.most_common(1)[0]
         raise ErrorRateError(
-            f"{missed} of {self.asked} rows failed ({count} with {code}), more than --max-error-rate "
-            "allows; finished parts are kept, the same command goes on from here"
+            f"{missed} of {self.asked} rows failed ({count} with {code}), more than --max-error-rate allows"
         )
 
 
@@ -88,7 +89,7 @@ def write_parts(
 
     What is finished is written too when `outcomes` ends early or raises, whatever it raises.
     """
-    part = Part(snapshot, directory, table, standing, shard.first)
+    part = Part(snapshot, directory, table, standing, shard.first, tally.written)
     try:
         for outcome in outcomes:
             part.add(outcome)
@@ -121,6 +122,7 @@ class Part:
     table: Table
     standing: Standing | None
     first: int
+    written: Count
     waiting: list[Outcome] = field(default_factory=list)
     size: int = 0  # bytes of the results that wait
     since: float = field(default_factory=time.monotonic)
@@ -145,6 +147,7 @@ class Part:
         answers = merged_table(outcomes, self.table.task, self.table.options, self.table.answers, self.standing)
         self.table.settle()
         write_parquet(self.directory.part(first, end), self.table.output, self._pieces(first, end, answers))
+        self.written.add(answers)
         self.first = end
 
     def _pieces(self, first: int, end: int, answers: pa.Table) -> Iterator[pa.Table]:

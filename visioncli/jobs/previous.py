@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,12 @@ class Previous:
 
         Raises UsageError when it is none of ours.
         """
+        said = said_by(output, scratch)
         files = _files(output, scratch)
         try:
-            metadata = pq.read_schema(files[0]).metadata or {} if files else {}
-            if b"visioncli" not in metadata:
-                raise UsageError(f"{output} was not written by visioncli: it carries no provenance")
-            return cls(files, scratch, json.loads(metadata[b"visioncli"]), text_column)
+            return cls(files, scratch, said, text_column)
         except (pa.ArrowException, KeyError, OSError) as error:
-            raise UsageError(f"{output} cannot be read as an output of visioncli: {error}") from error
+            raise _foreign(output, error) from error
 
     def match(self, identity: U64) -> I64:
         """Return, for each identity (see `with_ranks`), the row that has it, or -1."""
@@ -94,6 +93,42 @@ class Previous:
             yield table
 
 
+def said_by(output: Path, scratch: Path) -> dict[str, Any]:
+    """Return what a finished output says of itself, without reading its rows. Raises UsageError when it is none."""
+    try:
+        with _advising():
+            files = _there(output, scratch)
+            schema = read_jsonl(output)[0] if files is None else pq.read_schema(files[0]) if files else pa.schema([])
+        if b"visioncli" not in (schema.metadata or {}):
+            raise UsageError(f"{output} was not written by visioncli: it carries no provenance")
+        said: dict[str, Any] = json.loads(schema.metadata[b"visioncli"])
+        said["key"]  # what --update and --retry-failed compare
+        return said
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise _foreign(output, error) from error
+
+
+def rows_of(output: Path, scratch: Path, names: list[str]) -> Iterator[pa.Table]:
+    """Yield these columns of a finished output, some rows at a time; makes no copy. Raises UsageError."""
+    files = _there(output, scratch)
+    with _advising():
+        tables = read_jsonl(output)[1] if files is None else (table for _, table in RowGroups(files).tables(names))
+        for table in tables:
+            yield table.select(names)
+
+
+def _foreign(output: Path, error: Exception) -> UsageError:
+    return UsageError(f"{output} cannot be read as an output of visioncli: {error}")
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{error}; say --overwrite to ask all again") from error
+
+
 def of_rows(values: NDArray[Any], rows: I64, absent: Any) -> NDArray[Any]:
     """Return `values` of these rows, `absent` where a row is -1."""
     found = np.full(len(rows), absent, values.dtype)
@@ -117,14 +152,22 @@ def _numbers(table: pa.Table, text_column: str | None) -> dict[str, NDArray[Any]
 
 
 def _files(output: Path, scratch: Path) -> list[Path]:
+    files = _there(output, scratch)
+    if files is not None:
+        return files
+    with _advising():
+        write_parquet(_copy(scratch), *read_jsonl(output))
+    return [_copy(scratch)]
+
+
+def _there(output: Path, scratch: Path) -> list[Path] | None:
+    """Return an output's Parquet files; None for JSON lines of which there is no copy yet."""
     if output.is_dir():
         return sorted(output.glob("part-*.parquet"))
     if output.suffix == ".parquet":
         return [output]
-    copy = scratch / ".previous.parquet"
-    if not copy.exists():
-        try:
-            write_parquet(copy, *read_jsonl(output))
-        except UsageError as error:
-            raise UsageError(f"{error}; say --overwrite to ask all again") from error
-    return [copy]
+    return [_copy(scratch)] if _copy(scratch).exists() else None
+
+
+def _copy(scratch: Path) -> Path:
+    return scratch / ".previous.parquet"

@@ -25,37 +25,81 @@ from visioncli.io.durable import sync_folder
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
 _SCRATCH = (".*.tmp", ".previous.*")
+_TRIES = 100  # to lock a directory that others remove and make again meanwhile
 
 
-class RunDirectory:
-    """One run's directory, locked while this object lives. Raises LockHeldError when another run has it."""
+class RunFiles:
+    """What is in a run's directory, to be looked at; it need not be there. Locks and writes nothing."""
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         self.path = path
         self.snapshot = path / f"{prefix}inputs.parquet"
         self._run_json = path / f"{prefix}run.json"
+
+    @property
+    def key(self) -> dict[str, Any] | None:
+        """The key of the run that was begun here; None for a new one, one that died before it wrote it, a torn one."""
+        return key_in(self._run_json)
+
+    def parts(self) -> list[tuple[int, int, Path]]:
+        """Return (first, end, path) of what is done, in order."""
+        return parts_in(self.path) if self.path.is_dir() else []
+
+    def refuse_unwritable(self) -> None:
+        """Raise OutputError where it is not there, and could not be made."""
+        there = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise OutputError(f"{self.path} cannot be made: {there} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"{self.path} cannot be made: nothing may be written into {there}")
+
+    def refuse_locked(self) -> None:
+        """Raise LockHeldError where a run is working here just now."""
+        with suppress(OSError), open(self._run_json, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who only look do not see one another
+            except BlockingIOError:
+                raise _held(self.path) from None
+
+
+class RunDirectory(RunFiles):
+    """One run's directory, locked while this object lives. Raises LockHeldError when another run has it."""
+
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        super().__init__(path, prefix)
         self._removed = path.with_name(f".{path.name}.removed")
         self._ours = not path.exists() or self._run_json.exists()  # else somebody made the folder for us
         self._lock = self._locked()
         shutil.rmtree(self._removed, ignore_errors=True)
 
     def _locked(self) -> int:
-        while True:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(self._run_json, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:
-                continue  # removed between the two lines by the run that had it
-            except OSError as error:
-                raise OutputError(f"{self.path} cannot be made: {error.strerror}") from error
+        for _ in range(_TRIES):
+            if (descriptor := self._opened()) is None:
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
-                raise LockHeldError(f"another run is working on {self.path}") from None
+                break
             if _is_at(descriptor, self._run_json):
                 return descriptor
             os.close(descriptor)  # the run that had the lock moved or removed the file meanwhile
+        raise _held(self.path)
+
+    def _opened(self) -> int | None:
+        """Return the lock's file; None where the run that had it removed its directory just now."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not self.path.exists():
+                return None
+            raise OutputError(f"{self.path} cannot be made: {error.strerror}") from error
+        try:
+            return os.open(self._run_json, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputError(f"{self._run_json} cannot be opened: {error.strerror}") from error
 
     def close(self) -> None:
         """Give the lock back; a directory in which nothing was begun goes."""
@@ -68,11 +112,6 @@ class RunDirectory:
     def _unlock(self) -> None:
         os.close(self._lock)
         self._lock = -1
-
-    @property
-    def key(self) -> dict[str, Any] | None:
-        """The key of the run that was begun here; None for a new one, one that died before it wrote it, a torn one."""
-        return key_in(self._run_json)
 
     def write_key(self, key: Mapping[str, Any]) -> None:
         """Keep the run's key. Raises OutputError."""
@@ -90,10 +129,6 @@ class RunDirectory:
 
     def part(self, first: int, end: int) -> Path:
         return self.path / f"part-{first:012d}-{end:012d}.parquet"
-
-    def parts(self) -> list[tuple[int, int, Path]]:
-        """Return (first, end, path) of what is done, in order."""
-        return parts_in(self.path)
 
     def gaps(self, rows: int) -> list[tuple[int, int]]:
         """Return the ranges [first, end) of `rows` that no part holds, in order."""
@@ -162,6 +197,10 @@ def strangers(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if not _PART.fullmatch(path.name) and not any(path.match(pattern) for pattern in ours)
     ]
+
+
+def _held(path: Path) -> LockHeldError:
+    return LockHeldError(f"another run is working on {path}")
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

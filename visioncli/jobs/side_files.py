@@ -114,9 +114,15 @@ def saving(job: Job, options: Any, folders: Folders) -> Save | None:
     return Save(write, any(save.needs_pixels for save in found))
 
 
+def side_folder(job: Job, options: Any) -> Path | None:
+    """Return the folder of the files that a job's rows will name; None where they name none."""
+    writes = WRITES_FILES.get(job.task, lambda options: False)(options)
+    return _side_folder(Target.of(job.output), "").root if writes else None
+
+
 def refuse_files_of_a_stream(job: Job, options: Any) -> None:
     """Raise UsageError where rows would name files, and the output is standard output."""
-    if WRITES_FILES.get(job.task, lambda options: False)(options):
+    if side_folder(job, options) is not None:
         raise UsageError(f"{job.task} writes files beside its output, and -o - has no place beside it; name a file")
 
 

@@ -1,11 +1,13 @@
 """The order of a run's steps. Each is whole or absent, so that the same command goes on wherever it was stopped.
 
-locate the model -> lock -> list (or find the snapshot) -> compare run keys -> load -> parts -> publish -> summary
+resolve the model's name -> lock -> list (or find the snapshot) -> compare run keys -> fetch the model -> load -> parts
+-> publish -> summary
+
+Whatever is wrong with a command is found before its model is fetched.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from typing import Any
 
 from visioncli import models
 from visioncli.errors import UsageError
-from visioncli.jobs.checks import locate, published_before, refuse_finished, refuse_unusable
+from visioncli.io.hub import Found
+from visioncli.jobs.beginning import Beginning
+from visioncli.jobs.checks import fetch, published_before, refuse_finished, refuse_unusable, resolve
 from visioncli.jobs.job import Job, Progress, Stop, deadline
-from visioncli.jobs.keys import refuse_other_output, refuse_other_run, row_key, run_key
 from visioncli.jobs.listings import Listed, list_inputs, list_previous
 from visioncli.jobs.previous import Previous
 from visioncli.jobs.rundir import RunDirectory
@@ -25,11 +28,7 @@ from visioncli.jobs.summary import Summary
 from visioncli.jobs.targets import Target
 from visioncli.jobs.work import Work
 from visioncli.models.runtime import RuntimeRequest
-from visioncli.provenance import Checkpoint
-from visioncli.tables import look_up
-from visioncli.tasks import TASKS, Task
-
-log = logging.getLogger("visioncli")
+from visioncli.tasks import Task
 
 
 def run(job: Job, stop: Stop | None = None) -> Summary:
@@ -47,9 +46,14 @@ def steps(job: Job, stop: Stop | None = None) -> Generator[Progress, None, Summa
     """Do the job, yielding progress about ten times a second; the summary is the generator's return value.
 
     Raises UsageError (before any image is read), ModelError, DeviceError, OutputError, NotNowError, and
-    `stop.reason` after the open part was closed.
+    `stop.reason` after the open part was closed; where rows were asked by then, `stop.so_far` has what was done.
     """
     stop = stop or Stop()
+    with deadline(job.policy.max_runtime_s, stop):
+        return (yield from _steps(job, stop))
+
+
+def _steps(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     target = Target.of(job.output)
     if target.kind == "stdout":
         from visioncli.jobs.stream import stream
@@ -59,13 +63,15 @@ def steps(job: Job, stop: Stop | None = None) -> Generator[Progress, None, Summa
     target.recover()
     if target.leftover() is None:
         refuse_finished(job, target)
-    checkpoint = locate(job)
-    with closing(target.run_directory()) as directory, deadline(job.policy.max_runtime_s, stop):
-        done = published_before(job, target, directory, checkpoint)
+    found = resolve(job)
+    with closing(target.run_directory()) as directory:
+        done = published_before(job, target, directory, found.checkpoint)
         if done is not None:
             return done
         refuse_finished(job, target)  # again: another run may have finished it before this one had the lock
-        return (yield from Run(job, stop, target, directory, checkpoint).steps())
+        # Before the listing: a manifest that changes meanwhile is another one.
+        beginning = Beginning.of(job, target, directory, found.checkpoint)
+        return (yield from Run(job, stop, target, directory, found, beginning).steps())
 
 
 @dataclass(frozen=True)
@@ -76,62 +82,30 @@ class Run:
     stop: Stop
     target: Target
     directory: RunDirectory
-    checkpoint: Checkpoint
+    found: Found  # the model, perhaps still to be fetched
+    beginning: Beginning
 
     def steps(self) -> Generator[Progress, None, Summary]:
-        task: Task[Any, Any] = look_up(TASKS, self.job.task, "task")
-        rows = row_key(self.job)  # before the listing: a manifest that changes meanwhile is another one
-        resumed = self._resumable(task, rows)
+        task = self.beginning.task
+        resumed = self.beginning.is_resumed()
+        if not resumed:
+            self.directory.clear()
         previous = self._previous(task)
         listed = self._listed(task, previous, resumed)
         options = task.for_rows(self.job.options, listed.has_images)
-        key = self._key(options, rows)
-        self._settle(key, previous)
+        key = self.beginning.key(options)
+        self._compare(key, resumed, previous)
+        self.stop.check()
+        checkpoint = fetch(self.found)  # before the key is kept: where nothing was fetched, nothing was begun
+        self._settle(key, resumed, previous)
         snapshot = self._snapshot(previous)
         self.stop.check()
-        predictor = models.load(self.checkpoint, self.job.task, self._request(snapshot.rows, resumed))
+        predictor = models.load(checkpoint, self.job.task, self._request(snapshot.rows, resumed))
         key["resolved"] = predictor.info.resolved
-        self._settle(key, previous)
+        self._settle(key, resumed, previous)
         predictor.check(options)
-        log.debug("model: %s", predictor.info)
-        for name, choice in predictor.info.choices.items():
-            log.debug("%s: %s (%s)", name, choice.value, choice.reason)
         work = Work(self.job, task, options, predictor, key, listed, snapshot, previous)
         return (yield from work.steps(self.directory, self.target, self.stop))
-
-    def _key(self, options: Any, rows: dict[str, Any]) -> dict[str, Any]:
-        """The run's key before its model is loaded."""
-        # What tells the output that is continued from any other: the snapshot holds its row numbers.
-        continued = self.target.stamp() if self.job.policy.mode != "run" and self.target.is_finished else None
-        return run_key(self.job, options, self.checkpoint, rows, continued, None)
-
-    def _resumable(self, task: Task[Any, Any], rows: dict[str, Any]) -> bool:
-        """Whether an unfinished run of this mode is here; forgets it with --no-resume, or when it never began."""
-        stored, parts = self.directory.key, self.directory.parts()
-        if stored is None and parts and self.job.policy.resume:
-            raise UsageError(
-                f"{self.directory.path} holds {len(parts)} finished parts, but its run.json is damaged, so that nobody "
-                "can tell what they answer; move them away, or say --no-resume to delete them and begin anew"
-            )
-        if stored is None or not self.directory.snapshot.exists() or not self.job.policy.resume:
-            self.directory.clear()
-            return False
-        if not self.directory.parts() and not self._is_listed(stored, task, rows):
-            self.directory.clear()  # a command that was refused, or was stopped before its first part, locks nothing
-            return False
-        if stored["mode"] != self.job.policy.mode:
-            raise UsageError(
-                f"an unfinished run with mode {stored['mode']!r} is in {self.directory.path}; "
-                "finish it with the same command, or say --no-resume to begin anew"
-            )
-        return True
-
-    def _is_listed(self, stored: dict[str, Any], task: Task[Any, Any], rows: dict[str, Any]) -> bool:
-        """Whether the listing of a run that has no part yet is the one that this run would make."""
-        if stored["rows"] != self._key(self.job.options, rows)["rows"]:
-            return False
-        options = task.for_rows(self.job.options, Listed.of(self.directory.snapshot).has_images)
-        return {**stored, "resolved": None} == self._key(options, rows)
 
     def _previous(self, task: Task[Any, Any]) -> Previous | None:
         """Open the finished output that this run continues or replaces."""
@@ -153,13 +127,14 @@ class Run:
             return list_previous(previous, self.directory.snapshot, task, self.job.options, has_versions)
         return list_inputs(self.job, task, self.directory.snapshot, self.stop)
 
-    def _settle(self, key: dict[str, Any], previous: Previous | None) -> None:
-        """Compare with the key of the unfinished run and of the output that is continued; keep the settled one."""
+    def _compare(self, key: dict[str, Any], resumed: bool, previous: Previous | None) -> None:
+        """Compare with the key of the unfinished run and of the output that is continued. Raises UsageError."""
+        self.beginning.refuse_others(key, resumed, None if previous is None else previous.provenance)
+
+    def _settle(self, key: dict[str, Any], resumed: bool, previous: Previous | None) -> None:
+        """Compare, and keep the settled key."""
+        self._compare(key, resumed, previous)
         stored = self.directory.key if self.directory.parts() else None
-        if stored is not None:
-            refuse_other_run(stored, key)
-        if previous is not None and self.job.policy.mode != "run":
-            refuse_other_output(str(self.target.path), previous.provenance["key"], key)
         if stored is None or (key["resolved"] and not stored["resolved"]):
             self.directory.write_key(key)
 

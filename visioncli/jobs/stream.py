@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
 from visioncli import models
 from visioncli.errors import UsageError
 from visioncli.io.json_lines import json_lines
-from visioncli.io.listing import refs
-from visioncli.jobs.checks import locate, refuse_unusable
-from visioncli.jobs.job import Job, Progress, Stop, deadline
+from visioncli.io.listing import Listing, refs
+from visioncli.io.standard import put
+from visioncli.jobs.checks import fetch, refuse_unusable, resolve
+from visioncli.jobs.ending import ending
+from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.keys import answer_key
-from visioncli.jobs.listings import survey_job
+from visioncli.jobs.listings import Texts, announce_remarks, survey_job
 from visioncli.jobs.parts import Tally, beside, output_schema
 from visioncli.jobs.rows import answer_schema
 from visioncli.jobs.side_files import Folders, refuse_files_of_a_stream, saving
@@ -30,19 +32,15 @@ from visioncli.pipeline import bursts
 from visioncli.samples import ImageRef
 from visioncli.tables import look_up
 from visioncli.tasks import TASKS, Task
+from visioncli.wording import counted
 
 _BATCH_ROWS = 1024
 
 
-def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progress, None, Summary]:
-    """Do a job whose output is standard output. Raises what `steps` raises; BrokenPipeError when nobody reads on."""
-    _refuse_resuming(job)
-    refuse_unusable(job)
-    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
-    checkpoint = locate(job)
-    listing = survey_job(job, task)
-    options = task.for_rows(job.options, listing.has_images)
-    refuse_files_of_a_stream(job, options)
+def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
+    """Do a job whose output is standard output. Raises what `steps` raises; ReaderLeftError when nobody reads on."""
+    listing, task, options = surveyed(job)
+    checkpoint = fetch(resolve(job))
     asked = job.device
     request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
     predictor = models.load(checkpoint, job.task, request)
@@ -50,22 +48,43 @@ def stream(job: Job, stop: Stop, out: BinaryIO | None = None) -> Generator[Progr
     answers = answer_schema(task, options, predictor.info, stale=False, drawn=job.overlay is not None)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
-    rows = Rows(listing.batches(_BATCH_ROWS), task.reads(options), job.limit)
+    batches = listing.batches(_BATCH_ROWS)
+    rows = Rows(batches, task.reads(options), job.limit)
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
-    out = out or sys.stdout.buffer
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
-    with deadline(job.policy.max_runtime_s, stop), closing(together):
+
+    def summary() -> Summary:
+        repeated, seconds = listing.progress.explicit_repeats, time.monotonic() - started
+        return summarise("-", total, meter, 0, seconds, repeated_ids=repeated)
+
+    with ending(stop, lambda: replace(summary(), rows_left=None), _after), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
-            for line in json_lines(table):
-                out.write(line.encode() + b"\n")
-            out.flush()
+            put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
-    stop.check()
-    return summarise("-", total, meter, 0, time.monotonic() - started, repeated_ids=listing.progress.explicit_repeats)
+        stop.check()
+    batches.close()
+    announce_remarks(listing)
+    return summary()
+
+
+def _after(done: Summary) -> str:
+    were = "was" if done.rows == 1 else "were"
+    return f"{counted(done.rows, 'row')} {were} written, and a stream is not gone on with: the same command begins anew"
+
+
+def surveyed(job: Job) -> tuple[Listing | Texts, Task[Any, Any], Any]:
+    """Return the rows, their task and its options for them. Raises UsageError for what cannot be streamed."""
+    _refuse_resuming(job)
+    refuse_unusable(job)
+    task: Task[Any, Any] = look_up(TASKS, job.task, "task")
+    listing = survey_job(job, task)
+    options = task.for_rows(job.options, listing.has_images)
+    refuse_files_of_a_stream(job, options)
+    return listing, task, options
 
 
 def _count(outcomes: list[Outcome], tally: Tally, max_error_rate: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What a finished run has to say: counts, speed, and what held it back. Read from the table itself."""
+"""What a run has to say: counts, speed, and what held it back. Read from the table itself, or from its parts so far."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from visioncli.jobs.previous import Previous, of_rows
 from visioncli.jobs.rows import STALE
 from visioncli.meter import Meter
 
+_TOLD_FROM_S = 5.0  # what held back a shorter run is nobody's trouble
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -32,21 +34,25 @@ class Changes:
 @dataclass(frozen=True)
 class Summary:
     output: str
-    rows: int
+    rows: int  # of the table, or done so far
     ok: int
     failed: dict[str, int]  # by code
-    new_failures: int  # rows that fail and did not fail in the earlier output (all, where there was none)
+    new_failures: int | None  # rows that fail and did not fail in the earlier output (all, where there was none)
     inferred: int  # rows that went through the model in this run
     reused: int  # rows answered from an equal picture in this run
     done_before: int  # rows that earlier, interrupted runs had finished
     seconds: float  # this run, without loading the model
     rows_per_s: float
     held_back: dict[str, float]  # shares of the device thread's time
-    verdict: str | None  # the stage that held the run back
+    verdict: str | None  # the stage that held the run back; None for a short one, and where the model was not asked
     advice: str | None
     repeated_ids: int = 0
     changes: Changes | None = None
     choices: dict[str, Any] = field(default_factory=dict)
+    finished: bool = True
+    rows_left: int | None = 0  # None: a stream does not know
+    error_code: str | None = None  # of what ended the run early, and its sentence
+    error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,10 +76,15 @@ class Count:
     _failed: list[NDArray[np.bool_]] = field(default_factory=list)
 
     @property
+    def rows(self) -> int:
+        return self.ok + self.failed.total()
+
+    @property
     def columns(self) -> list[str]:
         """The columns that are read, as far as a table has them."""
-        names = ["id", "source", "error_code", "sha256", STALE.name]
-        text = self.previous.text_column if self.previous is not None else None
+        if self.previous is None:
+            return ["error_code"]
+        names, text = ["id", "source", "error_code", "sha256", STALE.name], self.previous.text_column
         return names if text is None else [*names, text]
 
     def add(self, table: pa.Table) -> None:
@@ -119,12 +130,12 @@ def _joined(pieces: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
 
 
 def summarise(output: str, total: Count, meter: Meter, done_before: int, seconds: float, **more: Any) -> Summary:
-    """Return the summary of a finished run."""
-    rows = total.ok + total.failed.total()
-    verdict = meter.verdict()
+    """Return the summary of a run that did `total`."""
+    # While few pictures are on their way, stages wait for each other whatever is turned; without any, nothing is held.
+    verdict = meter.verdict() if meter.inferred and seconds >= _TOLD_FROM_S else None
     return Summary(
         output=output,
-        rows=rows,
+        rows=total.rows,
         ok=total.ok,
         failed=dict(total.failed.most_common()),
         new_failures=total.new_failures(),
@@ -132,7 +143,7 @@ def summarise(output: str, total: Count, meter: Meter, done_before: int, seconds
         reused=int(meter.reused),
         done_before=done_before,
         seconds=round(seconds, 3),
-        rows_per_s=round((rows - done_before) / seconds, 2) if seconds > 0 else 0.0,
+        rows_per_s=round((total.rows - done_before) / seconds, 2) if seconds > 0 else 0.0,
         held_back={stage: round(share, 3) for stage, share in meter.shares().items()},
         verdict=verdict[0] if verdict else None,
         advice=verdict[1] if verdict else None,

@@ -17,7 +17,7 @@ from visioncli.errors import UsageError
 from visioncli.io.durable import sync_folder
 from visioncli.io.own_names import RUN
 from visioncli.io.sinks import SINKS, SUFFIXES, Sink, meta_of, write_parquet
-from visioncli.jobs.rundir import RunDirectory, key_in, parts_in, strangers
+from visioncli.jobs.rundir import RunDirectory, RunFiles, key_in, parts_in, strangers
 from visioncli.tables import look_up
 
 
@@ -99,12 +99,20 @@ class Target:
 
     def run_directory(self) -> RunDirectory:
         """Return the locked directory that a run on this output works in."""
+        return RunDirectory(*self._working())
+
+    def run_files(self) -> RunFiles:
+        """Return what is there of it, to be looked at."""
+        return RunFiles(*self._working())
+
+    def _working(self) -> tuple[Path, str]:
+        """Where a run on this output works, and how its files' names begin."""
         if self.kind != "folder":
-            return RunDirectory(self.beside)
+            return self.beside, ""
         if self.is_finished or self.beside.exists():
-            return RunDirectory(self.beside, "_")
+            return self.beside, "_"
         self._refuse_strangers()
-        return RunDirectory(self.path, "_")
+        return self.path, "_"
 
     def publish(self, directory: RunDirectory, schema: pa.Schema, finished: dict[str, Any]) -> None:
         """Make the finished parts the output; afterwards nothing of the run is left beside it.

@@ -9,8 +9,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli import engines
-from visioncli.errors import DeviceError
 from visioncli.io.side_files import remove_drawings
+from visioncli.jobs.ending import ending
 from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.listings import Listed
 from visioncli.jobs.parts import Shard, Table, Tally, output_schema, write_parts
@@ -39,6 +39,7 @@ from visioncli.tasks import Task
 log = logging.getLogger("visioncli")
 
 _REPORT_EVERY_S = 0.1
+_KEPT = "finished parts are kept, the same command goes on from here"
 
 
 @dataclass
@@ -57,12 +58,22 @@ class Work:
         """Fill the gaps and publish. Raises `stop.reason` when the run was stopped with rows left to do."""
         begun_with, started = sum(end - first for first, end, _ in directory.parts()), time.monotonic()
         tally = self._tally(directory)
+        with ending(stop, lambda: self._so_far(tally, begun_with, time.monotonic() - started), lambda _: _KEPT):
+            yield from self._answers(directory, stop, tally, begun_with)
+            summary = self._summary(directory, begun_with, time.monotonic() - started)
+            self._publish(directory, target, {"summary": summary.to_json(), "has_images": self.listed.has_images})
+        return summary
+
+    def _answers(
+        self, directory: RunDirectory, stop: Stop, tally: Tally, begun_with: int
+    ) -> Generator[Progress, None, None]:
+        """Fill the gaps. Raises `stop.reason` when some are left."""
         reported = 0.0
         if self.job.overlay and self._continued and OVERLAY.name not in self._continued:
             log.warning("--overlay: rows whose answers stand are not drawn; say --overwrite to draw every picture")
         yield self._progress(tally, begun_with)
         make_worker = partial(self._worker, directory, stop, tally)
-        with _kept(), closing(engines.local(make_worker, self._shards(directory))) as reports:
+        with closing(engines.local(make_worker, self._shards(directory))) as reports:
             for _ in reports:  # closed before the lock is given back
                 if time.monotonic() - reported > _REPORT_EVERY_S:
                     reported = time.monotonic()
@@ -70,9 +81,6 @@ class Work:
         if directory.gaps(self.snapshot.rows):
             stop.check()
         yield self._progress(tally, begun_with)
-        summary = self._summary(directory, begun_with, time.monotonic() - started)
-        self._publish(directory, target, {"summary": summary.to_json(), "has_images": self.listed.has_images})
-        return summary
 
     def _publish(self, directory: RunDirectory, target: Target, finished: dict[str, Any]) -> None:
         """Make the parts the output; then side files and drawings go that only an earlier output's rows named."""
@@ -135,7 +143,20 @@ class Work:
 
     def _tally(self, directory: RunDirectory) -> Tally:
         total = _counted(directory, None)
-        return Tally(total.ok + total.failed.total(), total.failed.total())
+        return Tally(total.rows, total.failed.total(), written=total)
+
+    def _so_far(self, tally: Tally, begun_with: int, seconds: float) -> Summary:
+        done = summarise(
+            self.job.output,
+            tally.written,
+            self.meter,
+            begun_with,
+            seconds,
+            rows_left=self.snapshot.rows - tally.written.rows,
+            repeated_ids=self.listed.repeated_ids,
+            choices=choices(self.predictor.info),
+        )
+        return done if self.previous is None else replace(done, new_failures=None)  # not compared until all are there
 
     def _summary(self, directory: RunDirectory, begun_with: int, seconds: float) -> Summary:
         total = _counted(directory, self.previous)
@@ -150,15 +171,6 @@ class Work:
             changes=total.changes() if updated else None,
             choices=choices(self.predictor.info),
         )
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
-    """Say of a device that failed what becomes of the run: only here is there anything to go on from."""
-    try:
-        yield
-    except DeviceError as error:
-        raise DeviceError(f"{error}; finished parts are kept, the same command goes on from here") from error
 
 
 def _counted(directory: RunDirectory, previous: Previous | None) -> Count:

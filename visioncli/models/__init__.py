@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -11,6 +12,8 @@ from visioncli.models.weights import count_parameters, read_config
 from visioncli.provenance import Checkpoint, ModelInfo
 from visioncli.samples import Sample
 from visioncli.tables import look_up
+
+log = logging.getLogger("visioncli")
 
 __all__ = ["ANSWERS", "FAMILIES", "Predictor", "count_parameters", "family_of", "load", "load_all", "read_config"]
 
@@ -110,16 +113,24 @@ def load(
     """Return a predictor for `task` (a key of TASKS), from the checkpoint's directory alone.
 
     Only what is needed is loaded, the rest at its first use. `need_text` None: where the task cannot do without.
-    Raises ModelError for a checkpoint that is incomplete, damaged, a pickle or of an unknown family, DeviceError for a
-    device that is not here.
+    What was loaded is logged, each automatic choice with its reason. Raises ModelError for a checkpoint that is
+    incomplete, damaged, a pickle or of an unknown family, DeviceError for a device that is not here.
     """
+    predictor = _loaded(checkpoint, task, request or RuntimeRequest(), need_image, need_text)
+    for line in predictor.info.lines():
+        log.debug("%s", line)
+    return predictor
+
+
+def _loaded(
+    checkpoint: Checkpoint, task: str, request: RuntimeRequest, need_image: bool, need_text: bool | None
+) -> Predictor[Any, Any]:
     family = family_of(read_config(checkpoint))
     if family not in FAMILIES:
         advice = ADVICE.get(str(family), f"known: {', '.join(sorted(FAMILIES))}")
         raise ModelError(f"{checkpoint.id} is of the unknown model family {family!r}; {advice}")
     if task not in ANSWERS[family]:
         raise ModelError(f"{checkpoint.id} is a {family} model: it can {' and '.join(ANSWERS[family])}, not {task}")
-    request = request or RuntimeRequest()
     refuse_half_a_hailo(request.device, request.hailo)
     runtime = choose(request.device, request.dtype, request.batch_size, request.rows, request.resumes)
     needs_text = task == "classify" if need_text is None else need_text

@@ -21,6 +21,7 @@ from visioncli.models.preprocess import Recipe
 from visioncli.models.runtime import PRECISIONS, Runtime, padded
 from visioncli.models.steps import step
 from visioncli.provenance import Checkpoint, ModelInfo
+from visioncli.wording import counted
 
 Vector = NDArray[np.float32]  # (D,), or (T, C) where tokens were asked for; finite, not normalised
 
@@ -89,7 +90,7 @@ class Tower:
             if not is_out_of_memory(error):
                 raise
             raise PredictError(
-                "out_of_memory", f"{len(batch)} rows do not fit into the memory of {self._device}"
+                "out_of_memory", f"{self._device} has too little memory for {counted(len(batch), 'row')}"
             ) from error
 
     def _module(self, dtype: str) -> Any:

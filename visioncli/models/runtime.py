@@ -12,6 +12,7 @@ from typing import Any
 
 from visioncli.errors import DeviceError, UsageError
 from visioncli.provenance import Choice
+from visioncli.wording import counted
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -208,7 +209,7 @@ def _batch_size(device: str, asked: int | None, rows: int | None, resumes: bool)
         return Choice(asked, RESUMED if resumes else ASKED)
     best = _best_batch(device)
     if rows is not None and _power_of_two(rows) < best.value:
-        return Choice(_power_of_two(rows), f"{rows} rows in all")
+        return Choice(_power_of_two(rows), f"{counted(rows, 'row')} in all")
     return best
 
 

@@ -12,6 +12,7 @@ from visioncli.report.cards import Card, number
 from visioncli.report.page import Table, table
 from visioncli.report.results import Results, as_text
 from visioncli.report.survey import Survey, measure_of
+from visioncli.wording import counted
 
 _PRODUCED = ("tool", "model", "commit", "family", "recipe", "embedding_space", "device", "dtype", "batch_size")
 _MOST_EXAMPLES = 3  # of each error code
@@ -31,7 +32,9 @@ def timings(path: str | None, results: Results) -> Timings | None:
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"--summary: {path} is no summary of a run") from None
     if rows != results.rows:
-        raise UsageError(f"--summary: {path} is of a run with {rows} rows, and {results.path} has {results.rows}")
+        raise UsageError(
+            f"--summary: {path} is of a run with {counted(rows, 'row')}, and {results.path} has {results.rows}"
+        )
     return dict(found)
 
 

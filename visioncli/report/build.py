@@ -27,6 +27,7 @@ from visioncli.report.plots import Histogram, bars, histogram, histogram_of
 from visioncli.report.results import Results, Rows
 from visioncli.report.survey import BINS, Measure, Survey, measure_of, survey
 from visioncli.report.thumbnails import Frame, Thumbnail, thumbnail
+from visioncli.wording import counted
 
 log = logging.getLogger("visioncli")
 
@@ -150,8 +151,7 @@ def without_drawing(cards: Iterable[Card]) -> tuple[str, ...]:
     why = [one.thumbnail.undrawn for one in cards if one.thumbnail.undrawn is not None]
     if not why:
         return ()
-    many = "1 picture is" if len(why) == 1 else f"{len(why):,} pictures are"
-    said = f"{many} shown without what was found: {why[0]}"
+    said = f"{counted(len(why), 'picture is', 'pictures are')} shown without what was found: {why[0]}"
     log.warning("%s", said)
     return (f"{said}.",)
 

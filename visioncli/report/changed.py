@@ -20,6 +20,7 @@ from visioncli.report.page import Page, Table, table
 from visioncli.report.plots import histogram_of
 from visioncli.report.results import Results
 from visioncli.report.thumbnails import Frame, Thumbnail, thumbnail
+from visioncli.wording import counted
 
 _MOST_FLIPS = 40  # pairs of labels that are listed
 _SIDES = "Where two pictures are side by side, the left is the old run's."
@@ -106,7 +107,7 @@ def changed(pair: Comparison, passed: list[str], options: ReportOptions) -> Gene
         score="drift",
         kinds="change",
         listed="failures and flips first",
-        shown=f"{len(cards):,} rows that changed. {_SIDES}" if cards else "No row changed.",
+        shown=f"{counted(len(cards), 'row')} that changed. {_SIDES}" if cards else "No row changed.",
     )
 
 

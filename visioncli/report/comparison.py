@@ -19,6 +19,7 @@ from visioncli.errors import UsageError
 from visioncli.report.changes import CHANGES, Changed, Flips
 from visioncli.report.results import Results, Rows, as_text
 from visioncli.report.survey import Numbers, measure_of
+from visioncli.wording import counted
 
 _PRODUCED = ("tool", "model", "commit", "family", "embedding_space", "recipe", "device", "dtype", "batch_size")
 
@@ -92,7 +93,12 @@ class Comparison:
         if self.old.rows and not self.rows:
             return f"nothing was compared: {self._no_id}"
         count = len(self.removed)
-        return f"{count:,} of {self.old.rows:,} rows of {self.old.path} are not in {self.new.path}" if count else None
+        verb = "is" if count == 1 else "are"
+        return (
+            f"{count:,} of {counted(self.old.rows, 'row')} of {self.old.path} {verb} not in {self.new.path}"
+            if count
+            else None
+        )
 
     @property
     def _no_id(self) -> str:
@@ -111,13 +117,16 @@ class Comparison:
         if limits.max_flips is not None:
             assert self.flipped is not None
             if not limits.max_flips.allows(count := int(self.flipped.sum()), self.rows):
-                found.append(f"{count:,} of {self.rows:,} rows flipped, more than --max-flips {limits.max_flips}")
+                found.append(
+                    f"{count:,} of {counted(self.rows, 'row')} flipped, more than --max-flips {limits.max_flips}"
+                )
         if limits.max_drift is not None and not limits.max_drift.allows(self.largest_drift, 1):
             found.append(f"the largest drift is {self.largest_drift:.4g}, more than --max-drift {limits.max_drift}")
         if limits.max_new_failures is not None:
             count = int(self.new_failures.sum())
             if not limits.max_new_failures.allows(count, self.rows):
-                found.append(f"{count:,} rows fail anew, more than --max-new-failures {limits.max_new_failures}")
+                fail = counted(count, "row fails", "rows fail")
+                found.append(f"{fail} anew, more than --max-new-failures {limits.max_new_failures}")
         return found
 
     def _refuse_unseen(self, limits: DiffOptions) -> None:
@@ -130,7 +139,8 @@ class Comparison:
             raise UsageError(f"there is nothing to compare: {self._no_id}")
         if asked and not (self.was_ok & self.is_ok).any():
             new = int(self.new_failures.sum())
-            raise UsageError(f"{asked[0]}: none of {self.rows:,} rows was answered by both runs ({new:,} fail anew)")
+            fail = counted(new, "fails", "fail")
+            raise UsageError(f"{asked[0]}: none of {counted(self.rows, 'row')} was answered by both runs ({fail} anew)")
         if "--max-drift" in asked and self._is_blind:
             raise UsageError("--max-drift: these outputs keep their vectors in side files, which are not compared")
 

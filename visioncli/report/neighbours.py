@@ -12,6 +12,7 @@ from visioncli.report.plots import Map, scatter
 from visioncli.report.results import Results, Rows
 from visioncli.report.vectors import column_of, plane, vectors
 from visioncli.search.groups import near_duplicate_groups
+from visioncli.wording import counted
 
 MOST_ROWS = 50_000  # whose vectors are compared with each other; of more, as many are drawn
 _MOST_GROUPS = 100  # that are listed, the largest first
@@ -49,13 +50,13 @@ def duplicates(results: Results, rows: Rows, min_score: float) -> Together | Non
     name = column_of(results) if results.task == "embed" else None
     if name is None:
         return None
-    among = f"the {len(rows):,} rows with a vector"
+    among = f"the {counted(len(rows), 'row')} with a vector"
     if len(rows) > MOST_ROWS:
         among = f"{MOST_ROWS:,} rows drawn from {len(rows):,} (visioncli similar --groups compares all)"
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False))
     found = near_duplicate_groups(vectors(results.take(rows, [name])[name]), min_score)
     groups = [rows[_first(group.members, group.representative)] for group in found]
-    told = f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'}" if groups else "None"
+    told = counted(len(groups), "group") if groups else "None"
     linked = f"each linked to another of its group by a cosine of at least {min_score:g} (--min-score)"
     return Together(tuple(groups), f"{told} among {among}, {linked}.")
 

@@ -32,6 +32,7 @@ from visioncli.search.cosines import Vectors, lengths
 from visioncli.search.index import Index, Rows
 from visioncli.search.locking import LOCK, locked
 from visioncli.search.store import Columns, Store
+from visioncli.wording import counted
 
 log = logging.getLogger("visioncli")
 
@@ -202,4 +203,4 @@ def _in_memory(index: Index) -> Store:
 
 def _say_skipped(rows: int) -> None:
     if rows:
-        log.info("%s without a usable vector: never a hit", "1 row is" if rows == 1 else f"{rows:,} rows are")
+        log.info("%s without a usable vector: never a hit", counted(rows, "row is", "rows are"))

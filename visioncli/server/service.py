@@ -32,6 +32,7 @@ from visioncli.server.roles import Roles, Standing
 from visioncli.server.room import Room
 from visioncli.server.settings import ROLES, ServeSettings
 from visioncli.server.shelf import Load
+from visioncli.wording import counted
 
 LOOK_S = 0.5  # between two looks at the lanes and at what lies idle
 THREADS = min(16, (os.cpu_count() or 1) + 1)  # decode, preprocess, postprocess
@@ -108,7 +109,9 @@ class Service:
         """
         self._refuse_at_the_end()
         if self._admitted[dialect] >= self.settings.queue_of(dialect):
-            raise Busy(f"{self._admitted[dialect]} requests are waiting already", RETRY_AFTER_S)
+            raise Busy(
+                f"{counted(self._admitted[dialect], 'request is', 'requests are')} waiting already", RETRY_AFTER_S
+            )
         self._admitted[dialect] += 1
         try:
             async with in_time(self.settings.deadline_s if is_timed else None):

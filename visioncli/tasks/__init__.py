@@ -48,3 +48,12 @@ def pictures_needed(options: OptionsT, has_images: bool) -> OptionsT:
     if not has_images:
         raise UsageError("no INPUT has images: name the manifest's image column with --image-col")
     return options
+
+
+def keep_several(options: object, *names: str) -> None:
+    """Make tuples of what was given as sequences of texts. Raises UsageError for a text: its letters are not meant."""
+    for name in names:
+        given = getattr(options, name)
+        if isinstance(given, str):
+            raise UsageError(f"{name} is a sequence of texts, ('cat', 'dog') say, not the text {given!r}")
+        object.__setattr__(options, name, tuple(given))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
-from visioncli.tasks import Task, pictures_needed
+from visioncli.tasks import Task, keep_several, pictures_needed
 
 SCORINGS = ("softmax", "sigmoid", "cosine")
 
@@ -25,6 +25,7 @@ class ClassifyOptions:
     top_k: int | None = None  # None: all labels
 
     def __post_init__(self) -> None:
+        keep_several(self, "labels", "templates")
         if not self.labels:
             raise UsageError("at least one label is needed")
         repeated = sorted(label for label, count in Counter(self.labels).items() if count > 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
-from visioncli.tasks import Task, pictures_needed
+from visioncli.tasks import Task, keep_several, pictures_needed
 
 EXPORTS = {  # what a depth map may be written as -> the column that holds its path
     "png16": "depth_path",
@@ -37,6 +37,7 @@ class DepthOptions:
     focal_column: str | None = None  # key in ImageRef.extra with the same, a row at a time
 
     def __post_init__(self) -> None:
+        keep_several(self, "exports")
         unknown = [name for name in self.exports if name not in EXPORTS]
         if unknown:
             raise UsageError(f"unknown export {unknown[0]!r}; known: {', '.join(EXPORTS)}")

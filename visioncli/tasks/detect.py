@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from visioncli.provenance import ModelInfo
-from visioncli.tasks import Task, pictures_needed
+from visioncli.tasks import Task, keep_several, pictures_needed
 from visioncli.tasks.objects import OBJECT_FIELDS, Objects, object_rows, refuse_bad_prompts, refuse_no_share
 
 
@@ -20,6 +20,7 @@ class DetectOptions:
     nms: float | None = None  # intersection over union above which the lesser box of one label goes; None: all stay
 
     def __post_init__(self) -> None:
+        keep_several(self, "prompts")
         refuse_bad_prompts(self.prompts)
         refuse_no_share(self.box_threshold, "--box-threshold")
         refuse_no_share(self.text_threshold, "--text-threshold")

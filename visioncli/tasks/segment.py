@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from visioncli.errors import UsageError
 from visioncli.provenance import ModelInfo
-from visioncli.tasks import Task, pictures_needed
+from visioncli.tasks import Task, keep_several, pictures_needed
 from visioncli.tasks.objects import OBJECT_FIELDS, Objects, object_rows, refuse_bad_prompts, refuse_no_share
+from visioncli.wording import counted
 
 RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
 RINGS = pa.list_(pa.list_(pa.float32()))  # each ring x0 y0 x1 y1 …, pixels of the upright original
@@ -32,6 +33,7 @@ class SegmentOptions:
     priors: tuple[float, ...] | None = None  # of each prompt: where overlaps are resolved, the best score times prior
 
     def __post_init__(self) -> None:
+        keep_several(self, "prompts")
         refuse_bad_prompts(self.prompts)
         refuse_no_share(self.threshold, "--threshold")
         refuse_no_share(self.mask_threshold, "--mask-threshold")
@@ -44,7 +46,7 @@ class SegmentOptions:
         if not self.resolve_overlaps:
             raise UsageError("priors change nothing unless overlaps are resolved")
         if len(priors) != len(self.prompts):
-            raise UsageError(f"there are {len(priors)} priors for {len(self.prompts)} prompts")
+            raise UsageError(f"{counted(len(priors), 'prior')} for {counted(len(self.prompts), 'prompt')}")
         if not all(isfinite(prior) and prior >= 0 for prior in priors):
             raise UsageError("a prior is a number from 0 on")
 

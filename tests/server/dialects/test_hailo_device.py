@@ -76,7 +76,7 @@ def test_a_model_that_is_unloaded_leaves_the_device(clip: Path, hailo: Any, tmp_
 def test_a_text_that_was_not_computed_before_is_the_requests_fault(clip: Path, hailo: Any, tmp_path: Path) -> None:
     (tmp_path / "texts.json").write_text(json.dumps({"entries": [{"text": "cat", "embedding": [1.0] + [0.0] * 511}]}))
     settings = on_hailo(clip, tmp_path, text_embeddings=str(tmp_path / "texts.json"))
-    refused = (400, {"error": "texts.json has no embedding of 'bee'; it has 1 texts"})
+    refused = (400, {"error": "texts.json has no embedding of 'bee'; it has 1 text"})
     with serving("hailo-clip", settings, load=load_all) as url:
         asked = {"embed/text": {"text": "bee"}, "classify": {**PICTURE, "prompts": ["cat", "bee"]}}
         answers = {path: requests.post(f"{url}/v1/{path}", json=body, timeout=60) for path, body in asked.items()}

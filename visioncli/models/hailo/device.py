@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from visioncli.errors import DeviceError, ModelError
 from visioncli.models.hailo.errors import LATE, NO_DEVICE, NOT_INSTALLED, NOT_LOADABLE, LostDevice, in_sentences
 from visioncli.models.hailo.protocol import InferModel, Library, VDevice
+from visioncli.wording import counted
 
 GROUP = "SHARED"  # HailoRT's group id: processes that name the same one share the device, where it can be shared
 
@@ -94,7 +95,8 @@ def layout_of(path: Path, model: InferModel) -> Layout:
 
 def _one_of_each(path: Path, inputs: list[Any], outputs: list[Any]) -> Layout:
     if (len(inputs), len(outputs)) != (1, 1):
-        raise ModelError(f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs; one tower has one of each")
+        has = f"{counted(len(inputs), 'input')} and {counted(len(outputs), 'output')}"
+        raise ModelError(f"{path.name} has {has}; one tower has one of each")
     (given,), (gives,) = inputs, outputs
     return Layout(given.name, tuple(given.shape), gives.name, tuple(gives.shape))
 

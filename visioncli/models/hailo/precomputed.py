@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visioncli.errors import ModelError, PredictError, UsageError
+from visioncli.wording import counted
 
 
 class Precomputed:
@@ -53,7 +54,7 @@ class Precomputed:
 
     def _lack(self, texts: Sequence[str]) -> str:
         shown = ", ".join(map(repr, texts[:3])) + (" and others" if len(texts) > 3 else "")
-        return f"{self._path.name} has no embedding of {shown}; it has {len(self._places)} texts"
+        return f"{self._path.name} has no embedding of {shown}; it has {counted(len(self._places), 'text')}"
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from visioncli.models.preprocess import Pixels
 from visioncli.models.runtime import PRECISIONS, padded
 from visioncli.models.sam3.prompts import PromptReader, Words
 from visioncli.models.steps import step
+from visioncli.wording import counted
 
 MASK_PIXELS = 2 * 288 * 288  # of one query, over all pairs that are asked at once: two pairs at the real size
 
@@ -81,7 +82,7 @@ class Detector:
             if not is_out_of_memory(error):
                 raise
             raise PredictError(
-                "out_of_memory", f"{len(pixels)} pictures do not fit into the memory of {self._device}"
+                "out_of_memory", f"{self._device} has too little memory for {counted(len(pixels), 'picture')}"
             ) from error
 
     def _found(

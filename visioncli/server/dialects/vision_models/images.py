@@ -11,6 +11,7 @@ from visioncli.server.dialects.picture_lists import read_pictures
 from visioncli.server.dialects.vision_models.schemas import ImageInput
 from visioncli.server.limits import MOST_TEXTS, refuse_many
 from visioncli.server.payloads import Payloads, Picture
+from visioncli.wording import counted
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def prompts_of(prompts: Sequence[Any], count: int) -> list[tuple[str, ...]]:
     if isinstance(prompts[0], str):
         return [tuple(prompts)] * count
     if len(prompts) != count:
-        raise UsageError(f"there are {len(prompts)} lists of prompts for {count} images")
+        raise UsageError(f"{counted(len(prompts), 'list')} of prompts for {counted(count, 'image')}")
     refuse_many(sum(map(len, prompts)), MOST_TEXTS, "prompts in all lists together")
     return [tuple(each) for each in prompts]
 
@@ -57,7 +58,7 @@ def priors_of(
     if isinstance(given, bool):
         return None
     if len(given) != len(prompts):
-        raise UsageError(f"resolve_overlaps has {len(given)} priors for {len(prompts)} prompts")
+        raise UsageError(f"resolve_overlaps has {counted(len(given), 'prior')} for {counted(len(prompts), 'prompt')}")
     best: dict[str, float] = {}
     for prompt, prior in zip(prompts, given, strict=True):
         best[asked[prompt]] = max(prior, best.get(asked[prompt], 0.0))

@@ -1,0 +1,85 @@
+"""`--summary`: where a run's figures go as JSON. Looked at before the run, for they come at its end.
+
+Knows nothing of what the figures are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from visioncli.errors import OutputError, UsageError
+
+_FLAG = "--summary"
+
+
+def refuse_unusable_summary(given: str | None, output: str, inputs: Iterable[str] = ()) -> None:
+    """Raise UsageError for a summary that could not be written, or would be written over what it is about.
+
+    `output`: where the command's rows or words go; `-` is standard output.
+    """
+    if given is None:
+        return
+    if given == "-":
+        if output == "-":
+            raise UsageError(f"{_FLAG} -: standard output is taken; name a file")
+        return
+    place = Path(given)
+    _refuse_no_place(place)
+    for other in (output, f"{output}.meta.json", *(name for name in inputs if name != "-")):
+        if _is_same(place, other):
+            raise UsageError(f"{_FLAG} {given} would be written over {other}; name another file")
+    if output != "-" and _real(output) in _real(place).parents:
+        raise UsageError(f"{_FLAG} {given} lies in the output {output}; name a file beside it")
+
+
+def _refuse_no_place(place: Path) -> None:
+    folder = _real(place).parent
+    if os.path.isdir(place):  # unlike Path's, it is merely untrue where nobody lets us look
+        raise UsageError(f"{_FLAG} {place} is a folder; name a file in it")
+    if not os.path.isdir(folder):
+        raise UsageError(f"{_FLAG} {place}: there is no folder {folder}; make it first")
+    written = place if _is_special(place) else folder
+    if not os.access(written, os.W_OK):
+        raise UsageError(f"{_FLAG} {place}: {written} cannot be written to")
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _is_special(place: Path) -> bool:
+    """Whether it is a pipe or a device, which is written to and not replaced."""
+    return os.path.exists(place) and not os.path.isfile(place)
+
+
+def _is_same(place: Path, other: str) -> bool:
+    try:
+        there = os.fstat(1) if other == "-" else os.stat(other)
+        return os.path.isfile(place) and os.path.samestat(place.stat(), there)
+    except OSError:  # not there yet
+        return _real(place) == _real(other)
+
+
+def write_summary(summary: Mapping[str, Any], given: str) -> None:
+    """Write what a run found out as JSON; `-` is standard output. Raises OutputError."""
+    from visioncli.io.durable import replacing, sync_folder
+
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    if given == "-":
+        print(text, flush=True)
+        return
+    place, data = Path(given), (text + "\n").encode("utf-8", "backslashreplace")
+    try:
+        if _is_special(place):
+            place.write_bytes(data)
+            return
+        place = _real(place)  # a link stays one
+        with replacing(place, alone=False) as file:
+            file.write(data)
+        sync_folder(place.parent)
+    except OSError as error:
+        raise OutputError(f"{_FLAG}: {given} cannot be written: {error.strerror}") from error
