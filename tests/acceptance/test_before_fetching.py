@@ -157,7 +157,7 @@ def test_a_dry_run_is_refused_while_a_run_is_at_work(served: LoopbackHub, tmp_pa
         (["--update"], 0, "the rows go to out.jsonl, where answers that still stand are kept\n"),
         (["--update", "--alpha", "black"], 2, "say --overwrite to ask all again"),
         (["--retry-failed"], 0, "4 rows, 1 of them failed: those to embed again\n"),
-        (["--retry-failed", "--limit", "1"], 2, "rows.limit was null, is 1"),
+        (["--retry-failed", "--limit", "1"], 2, "--limit was not given, is 1"),
     ],
 )
 def test_a_dry_run_says_what_becomes_of_a_finished_output(

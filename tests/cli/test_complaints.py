@@ -50,7 +50,7 @@ def test_a_wrong_command_line_is_one_sentence(typed: str, sentence: str) -> None
         ("VISIONCLI_PROGRESS", "loud", "'loud' is none of auto, bar, plain, json, none"),
         ("VISIONCLI_MAX_PIXELS", "lots", "'lots' is no amount; write 500k, 100M or 2G"),
         ("VISIONCLI_BATCH_SIZE", "0", "'0' is neither auto nor a positive number"),
-        ("VISIONCLI_MAX_RUNTIME", "soon", "'soon' is no duration; write 90s, 30m or 4h"),
+        ("VISIONCLI_MAX_RUNTIME", "soon", "'soon' is no duration; write 90s, 30m or 1h30m"),
         ("VISIONCLI_HEADER", "A: b\nnonsense", "'nonsense' is not of the form 'Name: value'"),
     ],
 )

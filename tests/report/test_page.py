@@ -201,7 +201,7 @@ def test_a_comparison_says_which_rows_it_shows_and_how_far_they_drifted(tmp_path
         ("old row 0", "removed"),
     ]
     assert [(tag.label, tag.value) for tag in page.cards[0].tags] == [("drift", "0.400")]
-    assert page.notices == (f"1 of 3 rows of {paths[0]} are not in {paths[1]}.",)
+    assert page.notices == (f"1 of 3 rows of {paths[0]} is not in {paths[1]}.",)
 
 
 def test_a_comparison_of_depth_shows_two_maps(tmp_path: Path) -> None:
