@@ -469,12 +469,13 @@ _visioncli() {
     local -a given=() rows=() helps=()
     COMPREPLY=()
 
-    # --dtype=auto arrives as three words, @FILE as two.
-    [[ ${COMP_WORDS[COMP_CWORD - 1]} == @ ]] && cur=@$cur
+    # --dtype=auto arrives as three words, @FILE as two, --labels=@FILE as three: what separates words is one.
+    [[ ${COMP_WORDS[COMP_CWORD - 1]} == @ || ${COMP_WORDS[COMP_CWORD - 1]} == =@ ]] && cur=@$cur
+    [[ $cur == =@ ]] && cur=@
     [[ $cur == = ]] && cur=
     for word in "${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
         case "$path $word" in
-        *' =' | *' @') ;;
+        *' =' | *' @' | *' =@') ;;
         ' classify' | ' embed' | ' similar' | ' segment' | ' detect' | ' depth' | ' serve-compat' | ' report' | ' doctor' | ' parity' | ' models' | ' models list' | ' models pull' | ' models verify') path+=" $word" ;;
         *) given+=("$word") option=$word ;;
         esac
