@@ -230,3 +230,35 @@ def test_what_a_walk_left_out_is_said_and_what_it_could_not_read_is_a_warning(
         f"visioncli: photos: 1 {what}" for what in ("dot-file or dot-folder skipped", "link to a folder not followed")
     ]
     assert [line for line in told.err.splitlines() if line in noted] == ([] if quiet else noted)
+
+
+SIDES = ["--model", ID, "--device", "cpu:float32", "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["photos", "--batch-size", "0"], "--batch-size: '0' is neither auto nor a positive number"),
+        (["photos", "--labels", "@nowhere.txt"], "--labels: nowhere.txt"),
+        (["nowhere"], "nowhere"),
+    ],
+)
+def test_a_comparison_is_refused_before_its_model_is_fetched(
+    served: LoopbackHub, wrong: list[str], sentence: str
+) -> None:
+    told = prompt("parity", *wrong, *SIDES)
+    assert (told.code, told.out, sentence in told.err, told.err.count("\n")) == (2, "", True, 1)
+    assert fetched(served) == []
+
+
+def test_a_comparison_tells_of_its_model_and_rows_as_runs_do(served: LoopbackHub, tmp_path: Path) -> None:
+    served.repositories[0].licence = "cc-by-nc-4.0"
+    (tmp_path / "m.csv").write_text("image\nphotos/00000.jpg\n")
+    told = prompt("parity", "m.csv", *SIDES)
+    size = sum(map(len, FILES.values())) / 1e6
+    assert told.err.splitlines() == [
+        f"visioncli: {ID} is for non-commercial use only (cc-by-nc-4.0)",
+        "visioncli: m.csv: images are read from column 'image'",
+        f"visioncli: fetching {ID} at {NEW[:12]}: 6 files, {size:.1f} MB",
+    ]
+    assert (told.code, "1 of 1 row compared" in told.out) == (0, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -366,6 +367,14 @@ def test_a_closed_standard_input_is_told_where_it_is_needed(
     assert visioncli.run(embed(tmp_path / "out.parquet", photos / "00000.jpg")).ok == 1
     with pytest.raises(UsageError, match="there is no standard input to read names from"):
         visioncli.run(embed(tmp_path / "other.parquet", Path("-")))
+
+
+def test_a_comparison_without_standard_input_is_one_sentence() -> None:
+    command = [sys.executable, "-m", "visioncli", "parity", "-", "--device", "cpu", "--device", "cpu:bfloat16"]
+    closed = ["sh", "-c", '"$@" <&-', "sh", *command, "-m", "demo"]
+    ended = subprocess.run(closed, capture_output=True, text=True)
+    said = "visioncli: there is no standard input to read names from"
+    assert (ended.returncode, ended.stdout, ended.stderr.startswith(said)) == (2, "", True)
 
 
 def test_a_finished_output_is_not_touched_without_a_flag(photos: Path, tmp_path: Path) -> None:

@@ -463,3 +463,11 @@ def test_the_same_picture_listed_twice_is_two_rows_each_time(photos: Path, tmp_p
     update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows))
     summary = update(tmp_path / "out.parquet", manifest(tmp_path / "m.csv", rows[:2]))
     assert (summary.inferred, summary.changes) == (0, Changes(unchanged=2, vanished=1))
+
+
+def test_answers_about_texts_are_continued_however_pictures_were_to_be_read(tmp_path: Path) -> None:
+    of_texts = {"options": visioncli.EmbedOptions(image=False, text_column="text"), "texts": ("cat",)}
+    settings = visioncli.Settings(fetch=replace(visioncli.Settings().fetch, max_bytes=5_000_000))
+    update(tmp_path / "out.parquet", **of_texts, settings=settings)
+    done = update(tmp_path / "out.parquet", **{**of_texts, "texts": ("cat", "dog")})
+    assert done.changes == Changes(new=1, unchanged=1)

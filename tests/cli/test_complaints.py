@@ -75,3 +75,15 @@ def test_what_a_task_or_a_model_does_not_know_is_told_with_its_variable(
     monkeypatch.setenv(variable, value)
     flag = variable.replace("VISIONCLI_", "--").lower()
     assert visioncli("embed", "x.jpg", "-o", "-").err == f"visioncli: {wrong} ({flag} comes from {variable})\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("VISIONCLI_RETRIES", "2"), ("VISIONCLI_TIMEOUT", "20"), ("VISIONCLI_OFFLINE", "1")]
+)
+def test_a_variable_is_not_blamed_for_letters_that_happen_to_be_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    typed = ["embed", "nothere/True-20.0-2024", "-o", "-", "-m", "demo"]
+    alone = visioncli(*typed).err
+    monkeypatch.setenv(variable, value)
+    assert ("nothere/True-20.0-2024" in alone, visioncli(*typed).err) == (True, alone)

@@ -69,6 +69,7 @@ EXPORTED = {
     "VISIONCLI_HEF": "image.hef",
     "VISIONCLI_TEXT_HEF": "text.hef",
     "VISIONCLI_VERBOSE": "1",
+    "VISIONCLI_SUMMARY": "-",
 }
 
 
@@ -83,10 +84,46 @@ def test_what_is_exported_for_other_commands_stops_none(
     assert (told.code, told.out) == (0, expected.out)
 
 
-def test_what_is_exported_and_not_used_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISIONCLI_ALPHA", "black")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VISIONCLI_ALPHA", "black", ["visioncli: VISIONCLI_ALPHA is not used here"]),
+        ("VISIONCLI_UNIQUE_IDS", "1", ["visioncli: VISIONCLI_UNIQUE_IDS is not used here"]),
+        ("VISIONCLI_SUMMARY", "-", ["visioncli: VISIONCLI_SUMMARY is not used here"]),
+        ("VISIONCLI_NULL", "1", []),  # what nobody misses
+        ("VISIONCLI_RETRIES", "0", []),
+    ],
+)
+def test_what_is_exported_and_not_used_is_told_where_it_would_be_missed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
     told = visioncli(*TEXT.split())
-    assert (told.code, "visioncli: VISIONCLI_ALPHA is not used here" in told.err.splitlines()) == (0, True)
+    assert (told.code, [line for line in told.err.splitlines() if "VISIONCLI_" in line]) == (0, said)
+
+
+def test_a_comparison_goes_on_without_an_exported_summary_that_it_cannot_give(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISIONCLI_SUMMARY", "-")
+    told = visioncli("parity", "photos", "--device", "cpu:float32", "--device", "cpu", "-m", "demo")
+    said = [line for line in told.err.splitlines() if "VISIONCLI_" in line]
+    assert (told.code, "2 of 2 rows compared" in told.out) == (0, True)
+    assert said == ["visioncli: VISIONCLI_SUMMARY is not used here"]
+
+
+def test_a_flag_for_what_was_left_out_is_refused_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONCLI_TEXT", "cat")
+    hailo = "--device hailo --hef image.hef --text-hef text.hef"
+    told = visioncli("embed", "photos", "-o", "-", *hailo.split())
+    sentence = "--text-hef is for texts, and there are none: give --text or --text-col"
+    assert (told.code, told.err) == (2, f"visioncli: {sentence}\n")
+
+
+def test_a_refusal_does_not_blame_what_was_left_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONCLI_ALPHA", "a.gif")
+    told = visioncli("embed", "--text", "cat", "-m", "demo", "-o", "a.gif")
+    assert (told.code, "'a.gif'" in told.err, "comes from" in told.err) == (2, True, False)
 
 
 def test_what_is_written_goes_before_its_opposite_that_is_exported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,12 @@ def test_a_gate_closes_when_a_limit_is_passed(tmp_path: Path, limits: list[str],
     assert [line.split() for line in ended.out.splitlines() if "flipped" in line] == [["flipped", "1"]]
 
 
+def test_a_table_without_names_has_no_head(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.parquet", "classify", [classified("cat", 0.9)])
+    lines = visioncli("report", "--diff", path, path).out.splitlines()
+    assert [line.split() for line in lines[:3]] == [["What", "changed"], [], ["rows", "in", "both", "1"]]
+
+
 def test_a_gate_that_compared_nothing_does_not_stand_open(tmp_path: Path) -> None:
     rows = [classified("cat", 0.9, id=f"photos/{n}.jpg") for n in range(3)]
     old, new = (written(tmp_path / f"{name}.parquet", "classify", rows) for name in ("old", "new"))

@@ -256,6 +256,15 @@ def test_other_columns_are_shown_where_a_line_has_room(plain: Path, width: int, 
     assert (head, len(lines)) == (["query", "rank", "score", "id", *others], 2)
 
 
+@pytest.mark.parametrize("asked", ["--pairs", "--groups"])
+def test_that_nothing_is_found_is_said(plain: Path, tmp_path: Path, asked: str) -> None:
+    command = ["similar", "--index", plain, asked, "--min-score", "1", "--no-sidecar"]
+    assert visioncli(*command) == Ended(0, "", "visioncli: nothing found\n")
+    assert visioncli(*command, "-q") == Ended(0, "", "")
+    out = tmp_path / "found.jsonl"
+    assert visioncli(*command, "-o", out) == Ended(0, "", f"visioncli: {out}: 0 rows\n")
+
+
 def test_pairs_and_groups_are_whole_on_a_terminal(tmp_path: Path) -> None:
     path = written(tmp_path / "emb.parquet", np.repeat(drawn(1), 30, axis=0), ids=[f"{n:02}.jpg" for n in range(30)])
     assert on_terminal(80, "--index", path, "--pairs", "--min-score", "0.9")[1] == ["00.jpg", "01.jpg", "1.0000"]

@@ -59,8 +59,25 @@ def test_a_summary_in_the_folder_of_parts_is_refused(photos: Path, tmp_path: Pat
 def test_a_summary_goes_to_standard_output_where_no_rows_go(photos: Path, tmp_path: Path) -> None:
     ended = prompt(*EMBED, photos, "-o", tmp_path / "out.parquet", "--summary", "-", "-q")
     assert (ended.code, ended.err, json.loads(ended.out)["rows"]) == (0, "", 3)
-    ended = prompt(*EMBED, photos, "-o", "-", "--summary", "-")
-    assert (ended.code, ended.err) == (2, "visioncli: --summary -: standard output is taken; name a file\n")
+
+
+@pytest.mark.parametrize("place", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_a_summary_is_not_mixed_with_rows_or_a_comparison(photos: Path, place: str) -> None:
+    ended = prompt(*EMBED, photos, "-o", "-", "--summary", place)
+    sentence = "--summary needs a file here: the rows go to standard output"
+    assert (ended.code, ended.out, ended.err) == (2, "", f"visioncli: {sentence}\n")
+    ended = prompt("parity", photos, "--device", "cpu:float32", "--device", "cpu:bfloat16", "--summary", place)
+    sentence = "--summary needs a file here: the comparison is printed on standard output"
+    assert (ended.code, ended.out, ended.err) == (2, "", f"visioncli: {sentence}\n")
+
+
+def test_a_dry_run_looks_at_the_summarys_place_and_writes_none(photos: Path, tmp_path: Path) -> None:
+    dry = [*EMBED, photos, "-o", tmp_path / "out.parquet", "--dry-run", "--summary"]
+    ended = prompt(*dry, tmp_path / "none/s.json")
+    sentence = f"--summary {tmp_path}/none/s.json: there is no folder {tmp_path}/none; make it first"
+    assert (ended.code, ended.err) == (2, f"visioncli: {sentence}\n")
+    assert prompt(*dry, tmp_path / "s.json").code == 0
+    assert os.listdir(tmp_path) == ["photos"]
 
 
 def test_a_comparisons_summary_is_looked_at_before_it_too(photos: Path, tmp_path: Path) -> None:

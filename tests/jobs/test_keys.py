@@ -90,6 +90,20 @@ def test_an_output_may_be_continued_with_another_batch_size_but_not_with_another
         refuse_other_output("out", made, key("update", resolved={**RESOLVED, "dtype": "bfloat16"}))
 
 
+@pytest.mark.parametrize("way", [{"decode": {"alpha": "black"}}, {"max_bytes": 5}])
+def test_how_pictures_are_read_counts_where_there_are_any(way: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {"decode": {"alpha": "white"}, "max_bytes": 128}
+    texts, pictures = ({"parameters": {"image": image}} for image in (False, True))
+    of_texts = key(resolved=RESOLVED, **usual | way, **texts), key(resolved=RESOLVED, **usual, **texts)
+    refuse_other_run(*of_texts)
+    refuse_other_output("out", *of_texts)
+    assert is_same_command(*of_texts)
+    of_pictures = key(**usual | way, **pictures), key(**usual, **pictures)
+    with pytest.raises(UsageError, match="was made with other settings"):
+        refuse_other_output("out", *of_pictures)
+    assert not is_same_command(*of_pictures)
+
+
 def test_an_update_may_have_other_rows_and_a_retry_may_not() -> None:
     other = key("update") | {"rows": {"inputs": ["more"], "limit": None, "manifests": []}}
     refuse_other_output("out", key(), other)

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from visioncli.cli.given import left_out
 from visioncli.cli.helps import metavar
 
 _WORDS = {  # pydantic's name of an error -> what the value is; typer reads values by it
@@ -53,14 +54,19 @@ def traced(sentence: str, ctx: Any) -> str:
     """Return what is wrong with a value, naming the variable that the value came from."""
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name)
-        if source is None or source.name != "ENVIRONMENT":
+        if source is None or source.name != "ENVIRONMENT" or parameter.name in left_out(ctx):
             continue
         flag = parameter.opts[0]
         if sentence.startswith(f"{flag}:"):
             return sentence.replace(flag, parameter.envvar, 1)
-        if re.search(rf"(?<![\w-]){flag}(?![\w-])", sentence) or f"{ctx.params[parameter.name]!r}" in sentence:
+        if re.search(rf"(?<![\w-]){flag}(?![\w-])", sentence) or _quotes(sentence, ctx.params[parameter.name]):
             return f"{sentence} ({flag} comes from {parameter.envvar})"
     return sentence
+
+
+def _quotes(sentence: str, value: Any) -> bool:
+    """Whether it has the value in quotation marks: a bare number stands there for many reasons."""
+    return isinstance(value, str) and repr(str(value)) in sentence
 
 
 def _path(error: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ log = logging.getLogger("visioncli")
 _DECIDES_NO_ANSWER = frozenset(  # where, how fast and how loudly: taken from the environment unannounced
     "output offline device workers per_host timeout retries header ca_cert max_error_rate fail_on max_runtime dry_run "  # noqa: SIM905
     "quiet verbose progress summary null unique_ids inputs overlay device_timeout_ms no_sidecar".split()
+)
+_RELIED_ON = frozenset(  # of them, what is missed by whoever believes that it is there
+    "max_error_rate fail_on max_runtime dry_run summary unique_ids overlay".split()  # noqa: SIM905
 )
 _LEFT_OUT = "visioncli.left_out"  # where the names of what the environment gave in vain are kept
 
@@ -37,7 +40,7 @@ class Idle:
 def without(*rules: Idle) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command, above `with_flags`: what the rules say has no use is refused where it was written.
 
-    Where it comes from the environment, the command gets its default in its place. The rules are asked in their order.
+    Where it comes from the environment, the command gets its default in its place, and so do the rules that follow.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -45,18 +48,27 @@ def without(*rules: Idle) -> Callable[[Callable[..., None]], Callable[..., None]
 
         @functools.wraps(command)
         def wrapper(ctx: typer.Context, **given: Any) -> None:
-            idle = {name for rule in rules if rule.when(ctx) for name in _refused(ctx, rule)}
-            ctx.meta[_LEFT_OUT] = idle
-            command(ctx=ctx, **given | {name: defaults[name] for name in idle & defaults.keys()})
+            for rule in rules:
+                if rule.when(ctx):
+                    refuse(ctx, rule.names.__contains__, rule.why)
+                    default = {name: defaults[name] for name in rule.names & defaults.keys()}
+                    ctx.params.update(default)
+                    given |= default
+                    _leave_out(ctx, rule.names)
+            command(ctx=ctx, **given)
 
         return wrapper
 
     return decorate
 
 
-def _refused(ctx: typer.Context, rule: Idle) -> frozenset[str]:
-    refuse(ctx, rule.names.__contains__, rule.why)
-    return rule.names
+def left_out(ctx: typer.Context) -> frozenset[str]:
+    """Return the parameters whose value from the environment has no use."""
+    return frozenset(ctx.meta.get(_LEFT_OUT, ()))
+
+
+def _leave_out(ctx: typer.Context, names: Iterable[str]) -> None:
+    ctx.meta[_LEFT_OUT] = left_out(ctx).union(names)
 
 
 def exclusive(*names: str) -> Iterator[Idle]:
@@ -91,15 +103,16 @@ def refuse(ctx: typer.Context, stray: Callable[[str], bool], why: str) -> None:
 
 
 def announce(ctx: typer.Context, stray: Callable[[str], bool] = lambda name: False) -> None:
-    """Say which values came from the environment and change answers, and which of them are not used."""
-    left_out = ctx.meta.get(_LEFT_OUT, frozenset())
+    """Say which values came from the environment and change answers, and which that would be missed are not used."""
+    _leave_out(ctx, (parameter.name for parameter in _all(ctx) if stray(parameter.name)))
     for parameter in _all(ctx):
         source = ctx.get_parameter_source(parameter.name)
-        if source is None or source.name != "ENVIRONMENT" or parameter.name in _DECIDES_NO_ANSWER:
+        if source is None or source.name != "ENVIRONMENT":
             continue
-        if parameter.name in left_out or stray(parameter.name):
-            log.info("%s is not used here", parameter.envvar)
-        else:
+        if parameter.name in left_out(ctx):
+            if parameter.name not in _DECIDES_NO_ANSWER - _RELIED_ON:
+                log.info("%s is not used here", parameter.envvar)
+        elif parameter.name not in _DECIDES_NO_ANSWER:
             value = ctx.params[parameter.name]
             text = ",".join(value) if isinstance(value, list | tuple) else value
             log.warning("%s=%s comes from %s", parameter.opts[0], text, parameter.envvar)

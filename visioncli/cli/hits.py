@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from visioncli.cli.drawn import show, terminal
 from visioncli.cli.sentences import in_one_line
 from visioncli.errors import UsageError
 from visioncli.io.standard import put
+from visioncli.wording import counted
+
+log = logging.getLogger("visioncli")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +63,9 @@ class Answers:
         """Write or show it; `facts` are what the index says of itself. Raises OutputError."""
         if self.path is not None:
             self._write(self.path, table, parameters, facts)
+            log.info("%s: %s", self.path, counted(len(table), "row"))
+        elif len(table) == 0:
+            log.info("nothing found")
         elif self.is_table:
             _show(table)
         else:

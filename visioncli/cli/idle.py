@@ -7,6 +7,7 @@ import os
 import typer
 
 from visioncli.cli.given import Idle, exclusive, is_given, on_command_line
+from visioncli.cli.summary_file import is_standard_output
 
 _COLUMNS = frozenset({"image_col", "id_col", "version_col", "focal_col"})
 _PICTURES = frozenset(  # how they are found, fetched and decoded
@@ -15,6 +16,7 @@ _PICTURES = frozenset(  # how they are found, fetched and decoded
 )
 _KEPT = frozenset("no_resume overwrite update retry_failed unique_ids".split())  # noqa: SIM905
 _NEEDS_A_FILE = _KEPT, "needs an output file; -o - streams and keeps nothing"
+_NEEDS_ANOTHER = frozenset({"summary"}), "needs a file here: the rows go to standard output"
 _TEXT_TOWER = frozenset({"text_hef", "text_embeddings"})
 
 
@@ -24,6 +26,10 @@ def _inputs(ctx: typer.Context) -> list[bytes]:
 
 def _streams(ctx: typer.Context) -> bool:
     return bool(ctx.params["output"] == "-")
+
+
+def _summary_is_shown(ctx: typer.Context) -> bool:
+    return is_standard_output(ctx.params["summary"])
 
 
 def _has_no_table(ctx: typer.Context) -> bool:
@@ -66,6 +72,7 @@ JOB = (
     *VOICE,
     *exclusive("overwrite", "update", "retry_failed"),
     Idle(_streams, *_NEEDS_A_FILE),
+    Idle(lambda ctx: _streams(ctx) and _summary_is_shown(ctx), *_NEEDS_ANOTHER),
 )
 HAILO = (
     Idle(lambda ctx: not _is_hailo(ctx), frozenset({"hef"}), "needs --device hailo"),
@@ -88,11 +95,15 @@ EMBED = (
     ),
 )
 DEPTH = tuple(exclusive("focal", "focal_col"))
-PARITY = (Idle(lambda ctx: not ctx.params["labels"], _TEXT_TOWER, "is for texts, and there are none: give --labels"),)
+PARITY = (
+    Idle(lambda ctx: not ctx.params["labels"], _TEXT_TOWER, "is for texts, and there are none: give --labels"),
+    Idle(_summary_is_shown, frozenset({"summary"}), "needs a file here: the comparison is printed on standard output"),
+)
 SIMILAR = (
     *VOICE,
     *exclusive("overwrite", "update", "retry_failed"),
     Idle(lambda ctx: ctx.params["index"] is None and _streams(ctx), *_NEEDS_A_FILE),
+    Idle(lambda ctx: _streams(ctx) and _summary_is_shown(ctx), *_NEEDS_ANOTHER),
     *READING,
     *HAILO,
 )

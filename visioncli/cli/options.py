@@ -204,7 +204,9 @@ class SharedFlags(ReadFlags):
             help="Stop this long after the start (90s, 30m, 1h30m), exit 75; resumable, but for -o -.",
         ),
     ] = None
-    dry_run: Annotated[bool, flag("--dry-run", panel=_RUN, help="Say what would be done, and do nothing.")] = False
+    dry_run: Annotated[
+        bool, flag("--dry-run", panel=_RUN, help="Check the whole command, say what it would do, and do nothing.")
+    ] = False
 
     quiet: Annotated[bool, flag("--quiet", "-q", panel=_SAY, help="Only warnings and errors.")] = False
     verbose: Annotated[bool, flag("--verbose", "-v", panel=_SAY, help="Each automatic choice with its reason.")] = False

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -22,11 +20,13 @@ from visioncli.errors import UsageError
 from visioncli.wording import counted
 
 if TYPE_CHECKING:
+    from visioncli.jobs import Job
+    from visioncli.models.runtime import HailoRequest, RuntimeRequest
     from visioncli.parity import Parity, Seen
+    from visioncli.provenance import Checkpoint
     from visioncli.samples import ImageRef
-    from visioncli.settings import Settings
-    from visioncli.tasks.classify import ClassifyOptions
 
+Side: TypeAlias = tuple[str, str]  # device and dtype
 
 _WHAT, _MODEL, _SAY = "What is compared", "Model", "What is said"
 
@@ -88,19 +88,27 @@ def parity(ctx: typer.Context, inputs: Inputs = None, *, flags: ParityFlags) -> 
     Exit 3 when a distance is beyond --tolerance, or a picture was not answered.
     """
     from visioncli.cli import console
-    from visioncli.io.fetch import trust
+    from visioncli.jobs.checks import fetch, refuse_unusable, resolve
+    from visioncli.models.runtime import RuntimeRequest, is_hailo
     from visioncli.parity import compare
 
     console.set_up(flags.quiet, verbose=False)
     announce(ctx)
     refuse_unusable_summary(flags.summary, "-", inputs or ())
-    first, second = _two(flags.device or [])
-    reading = settings(flags)
-    trust(reading.fetch.ca_cert)
-    refs = _refs(inputs, flags)
-    loads = _loads(flags, (first, second), len(refs))
-    first_seen, second_seen = (_seen(*load, refs, flags, reading) for load in loads)
-    found = compare([ref.id for ref in refs], first_seen, second_seen)
+    sides = _two(flags.device or [])
+    files = _files(flags, sides)
+    batch_size = auto_or_count(flags.batch_size, "--batch-size")
+    job = _job(inputs, flags)
+    refuse_unusable(job)
+    model = resolve(job)
+    refs = _refs(job)
+    requests = [
+        RuntimeRequest(device, dtype, batch_size, len(refs), files if is_hailo(device) else None)
+        for device, dtype in sides
+    ]
+    checkpoint = fetch(model)
+    first, second = (_seen(*side, checkpoint, job, refs) for side in zip(flags.device or [], requests, strict=True))
+    found = compare([ref.id for ref in refs], first, second)
     for line in _sentences(found, flags.tolerance):
         print(line)
     if flags.summary:
@@ -109,8 +117,8 @@ def parity(ctx: typer.Context, inputs: Inputs = None, *, flags: ParityFlags) -> 
         raise typer.Exit(3)
 
 
-def _two(devices: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return (device, dtype) of both. Raises UsageError."""
+def _two(devices: list[str]) -> list[Side]:
+    """Raises UsageError."""
     from visioncli.models.runtime import refuse_unknown_device
 
     if len(devices) != 2 or devices[0] == devices[1]:
@@ -121,60 +129,66 @@ def _two(devices: list[str]) -> tuple[tuple[str, str], tuple[str, str]]:
         named = (device, dtype) if dtype in list(Dtype) and device else (text, "auto")
         refuse_unknown_device(named[0])
         found.append(named)
-    return found[0], found[1]
+    return found
 
 
-def _refs(inputs: list[str] | None, flags: ParityFlags) -> list[ImageRef]:
+def _files(flags: ParityFlags, sides: list[Side]) -> HailoRequest | None:
+    """Return what a Hailo accelerator runs, where there is one. Raises UsageError."""
+    from visioncli.models.runtime import is_hailo, refuse_half_a_hailo
+
+    files = requested(flags.hef, flags.text_hef, flags.text_embeddings, flags.device_timeout_ms)
+    devices = [device for device, _ in sides]
+    refuse_half_a_hailo(next(filter(is_hailo, devices), devices[0]), files)
+    return files
+
+
+def _job(inputs: list[str] | None, flags: ParityFlags) -> Job:
+    """Return what both sides do. Raises UsageError."""
+    from visioncli.jobs import Job
+    from visioncli.tasks.classify import ClassifyOptions
+    from visioncli.tasks.embed import EmbedOptions
+
+    labels = ClassifyOptions(items(flags.labels, "--labels"), top_k=1) if flags.labels else None
+    return Job(
+        "embed" if labels is None else "classify",
+        EmbedOptions() if labels is None else labels,
+        output="-",
+        inputs=tuple(inputs or ()),
+        model=flags.model,
+        revision=flags.revision,
+        offline=flags.offline,
+        listing=listing_options(flags),
+        settings=settings(flags),
+        limit=flags.limit,
+    )
+
+
+def _refs(job: Job) -> list[ImageRef]:
     """Raises UsageError."""
-    from visioncli.io.listing import refs, survey
-    from visioncli.jobs.listings import announce_remarks
+    from visioncli.io.listing import refs
+    from visioncli.jobs.listings import announce_remarks, survey_job
+    from visioncli.tables import look_up
+    from visioncli.tasks import TASKS
 
-    if not inputs:
-        raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
-    listing = survey([os.fsencode(name) for name in inputs], listing_options(flags), sys.stdin.buffer)
+    listing = survey_job(job, look_up(TASKS, job.task, "task"))
     found: list[ImageRef] = []
     with closing(listing.batches()) as batches:
         for batch in batches:
-            found += islice(refs(batch, len(found)), None if flags.limit is None else flags.limit - len(found))
-            if len(found) == flags.limit:
+            found += islice(refs(batch, len(found)), None if job.limit is None else job.limit - len(found))
+            if len(found) == job.limit:
                 break
     announce_remarks(listing)
     return found
 
 
-def _loads(flags: ParityFlags, sides: tuple[tuple[str, str], ...], rows: int) -> list[tuple[str, Any]]:
-    """Return each side's name and what loads its model. Raises UsageError, ModelError."""
+def _seen(device: str, request: RuntimeRequest, checkpoint: Checkpoint, job: Job, refs: list[ImageRef]) -> Seen:
     from functools import partial
 
     from visioncli import models
-    from visioncli.io import hub
-    from visioncli.models.runtime import RuntimeRequest, is_hailo, refuse_half_a_hailo
-
-    files = requested(flags.hef, flags.text_hef, flags.text_embeddings, flags.device_timeout_ms)
-    devices = [device for device, _ in sides]
-    refuse_half_a_hailo(next(filter(is_hailo, devices), devices[0]), files)
-    task = "classify" if flags.labels else "embed"
-    checkpoint = hub.locate(flags.model or hub.DEFAULTS[task], task, flags.revision, flags.offline)
-    batch = auto_or_count(flags.batch_size, "--batch-size")
-    requests = [
-        RuntimeRequest(device, dtype, batch, rows, files if is_hailo(device) else None) for device, dtype in sides
-    ]
-    return [
-        (name, partial(models.load, checkpoint, task, request))
-        for name, request in zip(flags.device or [], requests, strict=True)
-    ]
-
-
-def _seen(device: str, load: Any, refs: list[ImageRef], flags: ParityFlags, reading: Settings) -> Seen:
     from visioncli.parity import look
 
-    return look(device, load, refs, _labels(flags), reading)
-
-
-def _labels(flags: ParityFlags) -> ClassifyOptions | None:
-    from visioncli.tasks.classify import ClassifyOptions
-
-    return ClassifyOptions(items(flags.labels, "--labels"), top_k=1) if flags.labels else None
+    load = partial(models.load, checkpoint, job.task, request)
+    return look(device, load, refs, job.options if job.task == "classify" else None, job.settings)
 
 
 def _sentences(found: Parity, tolerance: float) -> list[str]:

@@ -14,6 +14,12 @@ from typing import Any
 from visioncli.errors import OutputError, UsageError
 
 _FLAG = "--summary"
+_STANDARD_OUTPUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+
+
+def is_standard_output(given: str | None) -> bool:
+    """Return whether a summary would go where a command's rows or words may go."""
+    return given in _STANDARD_OUTPUT
 
 
 def refuse_unusable_summary(given: str | None, output: str, inputs: Iterable[str] = ()) -> None:
@@ -21,11 +27,7 @@ def refuse_unusable_summary(given: str | None, output: str, inputs: Iterable[str
 
     `output`: where the command's rows or words go; `-` is standard output.
     """
-    if given is None:
-        return
-    if given == "-":
-        if output == "-":
-            raise UsageError(f"{_FLAG} -: standard output is taken; name a file")
+    if given is None or is_standard_output(given):
         return
     place = Path(given)
     _refuse_no_place(place)
@@ -59,17 +61,17 @@ def _is_special(place: Path) -> bool:
 def _is_same(place: Path, other: str) -> bool:
     try:
         there = os.fstat(1) if other == "-" else os.stat(other)
-        return os.path.isfile(place) and os.path.samestat(place.stat(), there)
+        return not place.is_char_device() and os.path.samestat(place.stat(), there)
     except OSError:  # not there yet
         return _real(place) == _real(other)
 
 
 def write_summary(summary: Mapping[str, Any], given: str) -> None:
-    """Write what a run found out as JSON; `-` is standard output. Raises OutputError."""
+    """Write what a run found out as JSON. Raises OutputError."""
     from visioncli.io.durable import replacing, sync_folder
 
     text = json.dumps(summary, indent=1, ensure_ascii=False)
-    if given == "-":
+    if is_standard_output(given):
         print(text, flush=True)
         return
     place, data = Path(given), (text + "\n").encode("utf-8", "backslashreplace")

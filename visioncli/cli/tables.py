@@ -22,6 +22,7 @@ def _drawn(table: Table) -> Iterator[Any]:
     from rich.text import Text
 
     found = Drawn(box=box.SIMPLE_HEAD, title=Text(table.title), title_justify="left", title_style="bold")
+    found.show_header = any(table.head)
     for place, name in enumerate(table.head):
         is_number = any(isinstance(row[place], int) for row in table.rows)
         found.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")

@@ -42,6 +42,7 @@ _KNOWN_AS = {  # a name in a key, where it is not that of a flag -> what people 
     "focal_column": "--focal-col",
     "version_column": "--version-col",
 }
+_OF_PICTURES = frozenset({"decode", "max_bytes"})  # names of an answer's key
 _WORDS = {None: "not given", True: "on", False: "off"}
 
 
@@ -100,21 +101,30 @@ def _stamp(name: str) -> list[Any]:
 
 def is_same_command(stored: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
     """Whether the run of `stored` did what a run of `key` is to do; both before their model is loaded."""
-    return all(stored[name] == key[name] for name in ("mode", "answers", "rows"))
+    old, new = _telling(stored), _telling(key)
+    return all(old[name] == new[name] for name in ("mode", "answers", "rows"))
 
 
 def refuse_other_run(stored: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     """Raise UsageError unless `key` may go on with the unfinished run of `stored`."""
     compared = [name for name in key if name != "resolved" or (stored["resolved"] and key["resolved"])]
-    old, new = ({name: whole.get(name) for name in compared} for whole in (stored, key))
+    old, new = ({name: whole.get(name) for name in compared} for whole in (_telling(stored), _telling(key)))
     _refuse_differences(old, new, "the unfinished run was begun", "say --no-resume to begin anew")
 
 
 def refuse_other_output(path: str, made_with: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     """Raise UsageError unless a run of `key` may take over answers of the finished output at `path`."""
     same_rows = key["mode"] == "retry-failed"
-    old, new = (_lasting(whole, same_rows, bool(key["resolved"])) for whole in (made_with, key))
+    old, new = (_lasting(_telling(whole), same_rows, bool(key["resolved"])) for whole in (made_with, key))
     _refuse_differences(old, new, f"{path} was made", "say --overwrite to ask all again")
+
+
+def _telling(key: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A key without what its answers cannot depend on: those about texts alone, on how pictures are read."""
+    answers = key["answers"]
+    if answers.get("parameters", {}).get("image", True):
+        return key
+    return {**key, "answers": {name: value for name, value in answers.items() if name not in _OF_PICTURES}}
 
 
 def _lasting(key: Mapping[str, Any], same_rows: bool, loaded: bool) -> dict[str, Any]:
