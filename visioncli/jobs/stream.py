@@ -58,14 +58,15 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
         repeated, seconds = listing.progress.explicit_repeats, time.monotonic() - started
         return summarise("-", total, meter, 0, seconds, repeated_ids=repeated)
 
-    with ending(stop, lambda: replace(summary(), rows_left=None), _after), closing(together):
+    with ending(stop, lambda: replace(summary(), finished=False, rows_left=None), _after), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
-        stop.check()
+        if rows.are_left():
+            stop.check()
     batches.close()
     announce_remarks(listing)
     return summary()
@@ -113,6 +114,7 @@ class Rows:
     def __init__(self, batches: Iterator[pa.RecordBatch], extras: tuple[str, ...], limit: int | None) -> None:
         self._batches, self._extras, self._limit = batches, extras, limit
         self._held: deque[pa.Table] = deque()  # appended by the feeder, taken by the caller: each at its own end
+        self._ended = False
 
     def __iter__(self) -> Iterator[ImageRef]:
         first = 0
@@ -122,7 +124,12 @@ class Rows:
             yield from refs(batch, first, self._extras)
             first += len(batch)
             if first == self._limit:
-                return
+                break
+        self._ended = True
+
+    def are_left(self) -> bool:
+        """Whether some were not taken, or may come yet."""
+        return bool(self._held) or not self._ended
 
     def take(self, count: int) -> pa.Table:
         """Return the inputs of the next `count` rows."""
