@@ -180,6 +180,7 @@ def test_a_dry_run_says_what_becomes_of_a_finished_output(
         ("embed photos -o - --unique-ids", 2, "--unique-ids needs an output file"),
         ("detect photos --prompts cat -o d.jsonl --overlay seen", 0, "drawings go to seen\n"),
         ("embed m.csv -o d.jsonl --unique-ids", 2, "--unique-ids: 1 id came before"),
+        ("embed m.csv -o d.jsonl --unique-ids --limit 1", 0, "1 row to embed\n"),
         ("embed photos -o d.jsonl --limit 2", 0, "2 rows to embed\n"),
         ("embed photos/00001.jpg -o d.jsonl", 0, "1 row to embed\n"),
         ("embed photos -o photos/", 2, "holds other things"),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +17,9 @@ import pytest
 
 import visioncli
 from tests import small_pictures
+from tests.children import Nursery
 from visioncli.cli.console import summary_lines
-from visioncli.errors import InterruptedRunError, OutputError
+from visioncli.errors import InterruptedRunError, OutOfTimeError, OutputError
 
 
 @pytest.fixture
@@ -73,3 +79,46 @@ def test_a_summary_of_an_early_end_says_that_some_rows_were_asked_and_not_kept(p
     last = "1.0 s, 4.0 images/s, 6 through the model"
     assert list(summary_lines(early))[-1] == f"{last}, rows that were not kept among them"
     assert list(summary_lines(replace(early, inferred=4)))[-1] == "1.0 s, 4.0 images/s, 4 through the model"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The end of a pipe at whose other end standard input is."""
+    reads, writes = os.pipe()
+    with open(reads) as stdin, open(writes, "wb"):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield writes
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "-"])
+@pytest.mark.parametrize("names", [b"", b"nowhere.jpg\n"])
+def test_a_run_that_waits_for_names_ends_when_its_time_is_over(
+    typed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, names: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.write(typed, names)
+    with pytest.raises(OutOfTimeError, match="--max-runtime is over"):
+        visioncli.run(embed(output, Path("-"), max_runtime_s=0.2))
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_that_end_with_the_signal_that_stops_the_run_are_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = visioncli.Stop()
+    stop.request(InterruptedRunError("interrupted", 2))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(InterruptedRunError):
+        visioncli.run(embed(tmp_path / "out.parquet", Path("-")), stop)
+
+
+def test_a_signal_ends_a_run_that_waits_for_names(nursery: Nursery, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "typed")
+    command = ["embed", "-", "-o", tmp_path / "out.parquet", "--model", "demo"]
+    child = nursery.command(command, typed=str(tmp_path / "typed"))
+    with open(tmp_path / "typed", "wb"):
+        while not (tmp_path / "out.parquet.run/run.json").exists():
+            time.sleep(0.01)
+        child.kill(signal.SIGINT)
+        end = child.wait()
+    assert (end.code, end.err.splitlines()[-1]) == (130, "visioncli: interrupted")
