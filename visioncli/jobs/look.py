@@ -27,7 +27,7 @@ from visioncli.wording import counted
 
 def look_at(job: Job) -> Iterator[str]:
     """Yield sentences: the model, the rows, where they go. Raises what the run would raise before it fetches."""
-    target = Target.of(job.output)
+    target = Target.of(job.output).recovered()
     yield from _streamed(job) if target.kind == "stdout" else _kept(job, target)
 
 
@@ -72,7 +72,7 @@ def _settled(beginning: Beginning) -> Iterator[str]:
 def _made_with(beginning: Beginning) -> dict[str, Any] | None:
     """Return what the output that is continued says of itself."""
     continues = beginning.target.is_finished and beginning.job.policy.mode != "run"
-    return said_by(beginning.target.path, beginning.directory.path) if continues else None
+    return said_by(beginning.target.place, beginning.directory.path) if continues else None
 
 
 def _unfinished(beginning: Beginning) -> tuple[bool, str]:
@@ -86,7 +86,7 @@ def _unfinished(beginning: Beginning) -> tuple[bool, str]:
 
 def _again(beginning: Beginning) -> tuple[bool, str]:
     rows, failed, has_images = 0, 0, False
-    for table in rows_of(beginning.target.path, beginning.directory.path, ["source", "status"]):
+    for table in rows_of(beginning.target.place, beginning.directory.path, ["source", "status"]):
         rows += len(table)
         failed += pc.sum(pc.equal(table["status"], "error")).as_py() or 0
         has_images = has_images or table["source"].null_count < len(table)
