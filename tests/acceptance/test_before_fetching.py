@@ -129,6 +129,14 @@ def test_where_the_hub_stops_delivering_nothing_was_begun(served: LoopbackHub, t
     assert sorted(os.listdir(tmp_path)) == ["hf", "photos"]
 
 
+def test_where_the_hub_stops_delivering_nothing_is_forgotten(served: LoopbackHub, tmp_path: Path) -> None:
+    before = sorted(unfinished(tmp_path).iterdir())
+    served.repositories[0].sent_instead["model.safetensors"] = b"damaged"
+    told = prompt("embed", "photos", "--model", ID, "-o", "out.parquet", "--no-resume")
+    assert told.code in (1, 75)
+    assert sorted((tmp_path / "out.parquet.run").iterdir()) == before
+
+
 def test_a_dry_run_says_how_far_an_unfinished_run_is(served: LoopbackHub, tmp_path: Path) -> None:
     run = unfinished(tmp_path)
     ranges = [path.stem.split("-")[1:] for path in run.glob("part-*")]
