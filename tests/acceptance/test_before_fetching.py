@@ -129,6 +129,14 @@ def test_where_the_hub_stops_delivering_nothing_was_begun(served: LoopbackHub, t
     assert sorted(os.listdir(tmp_path)) == ["hf", "photos"]
 
 
+def test_where_the_hub_stops_delivering_nothing_is_forgotten(served: LoopbackHub, tmp_path: Path) -> None:
+    before = sorted(unfinished(tmp_path).iterdir())
+    served.repositories[0].sent_instead["model.safetensors"] = b"damaged"
+    told = prompt("embed", "photos", "--model", ID, "-o", "out.parquet", "--no-resume")
+    assert told.code in (1, 75)
+    assert sorted((tmp_path / "out.parquet.run").iterdir()) == before
+
+
 def test_a_dry_run_says_how_far_an_unfinished_run_is(served: LoopbackHub, tmp_path: Path) -> None:
     run = unfinished(tmp_path)
     ranges = [path.stem.split("-")[1:] for path in run.glob("part-*")]
@@ -180,6 +188,7 @@ def test_a_dry_run_says_what_becomes_of_a_finished_output(
         ("embed photos -o - --unique-ids", 2, "--unique-ids needs an output file"),
         ("detect photos --prompts cat -o d.jsonl --overlay seen", 0, "drawings go to seen\n"),
         ("embed m.csv -o d.jsonl --unique-ids", 2, "--unique-ids: 1 id came before"),
+        ("embed m.csv -o d.jsonl --unique-ids --limit 1", 0, "1 row to embed\n"),
         ("embed photos -o d.jsonl --limit 2", 0, "2 rows to embed\n"),
         ("embed photos/00001.jpg -o d.jsonl", 0, "1 row to embed\n"),
         ("embed photos -o photos/", 2, "holds other things"),

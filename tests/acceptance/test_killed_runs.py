@@ -123,7 +123,7 @@ def test_a_manifest_killed_while_it_is_listed_begins_anew(
     lines = [f"{photos}/{n:05d}.jpg,{n},{'x' * 500}" for n in range(40)] + [",-1,"] * 8000
     (tmp_path / "m.csv").write_text("\n".join(["image,price,note", *lines]))
     job = a_job(tmp_path / "out.parquet", tmp_path / "m.csv", part_rows=4096)
-    half = tmp_path / "out.parquet.run/.inputs.parquet.tmp"
+    half = tmp_path / "out.parquet.run/..inputs.tmp.tmp"
     assert killed_when(nursery.job(job), half.exists).code == -9
     assert not (tmp_path / "out.parquet.run/inputs.parquet").exists()
     assert nursery.job(job).wait().code == 0

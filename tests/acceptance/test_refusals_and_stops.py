@@ -320,16 +320,34 @@ def test_a_command_that_is_refused_does_not_hold_up_the_corrected_one(
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 3
 
 
-def test_what_was_listed_before_a_refusal_is_listed_anew_only_for_other_settings(tmp_path: Path) -> None:
+def test_what_was_listed_before_a_run_had_a_part_is_listed_anew(tmp_path: Path) -> None:
     photos = small_pictures.folder(tmp_path / "photos", range(3))
     command = ["classify", photos, "-o", tmp_path / "out.parquet", *CLASSIFY]
     assert prompt(*command, "--device", "mps").code == 1
     small_pictures.folder(photos, [3])
     assert prompt(*command).code == 0
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == 3
-    assert prompt(*command, "--overwrite", "--device", "mps").code == 1
-    assert prompt(*command, "--overwrite", "--scoring", "sigmoid").code == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 4
+
+
+def test_other_names_on_standard_input_count_where_no_part_is_finished(photos: Path, tmp_path: Path) -> None:
+    command = ["embed", "-", "-o", tmp_path / "out.parquet", "--model", "demo"]
+    assert prompt(*command, "--device", "mps", typed=f"{photos}/00001.jpg\n").code == 1
+    assert prompt(*command, typed=f"{photos}/00002.jpg\n").code == 0
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [f"{photos}/00002.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"), [(["nowhere"], 2), (["--unique-ids"], 2), (["--max-runtime", "0.000001s"], 75)]
+)
+def test_no_resume_forgets_nothing_before_the_command_is_known_to_be_good(
+    tmp_path: Path, changed: list[str], code: int
+) -> None:
+    (tmp_path / "m.csv").write_text("id,image\n" + "a,nowhere.jpg\n" * 150)
+    command = ["embed", tmp_path / "m.csv", "-o", tmp_path / "out.parquet", "--model", "demo"]
+    assert prompt(*command, "--max-error-rate", "0.5").code == 1
+    before = {path: path.read_bytes() for path in (tmp_path / "out.parquet.run").iterdir()}
+    assert prompt(*command, "--no-resume", *changed).code == code
+    assert {path: path.read_bytes() for path in (tmp_path / "out.parquet.run").iterdir()} == before
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "-"])

@@ -56,6 +56,16 @@ def test_a_summary_in_the_folder_of_parts_is_refused(photos: Path, tmp_path: Pat
     assert (ended.code, f"lies in the output {tmp_path}/out/; name a file beside it" in ended.err) == (2, True)
 
 
+def test_a_summary_in_the_folder_that_a_run_works_in_is_refused(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "out.parquet.run"
+    run.mkdir()
+    ended = prompt(*EMBED, photos, "-o", tmp_path / "out.parquet", "--summary", run / "s.json")
+    assert (ended.code, ended.err) == (
+        2,
+        f"visioncli: --summary {run}/s.json lies in the run's folder {run}; name a file beside it\n",
+    )
+
+
 def test_a_summary_goes_to_standard_output_where_no_rows_go(photos: Path, tmp_path: Path) -> None:
     ended = prompt(*EMBED, photos, "-o", tmp_path / "out.parquet", "--summary", "-", "-q")
     assert (ended.code, ended.err, json.loads(ended.out)["rows"]) == (0, "", 3)

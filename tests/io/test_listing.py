@@ -173,3 +173,40 @@ def test_rows_become_refs(tmp_path: Path) -> None:
 def test_refs_hold_no_columns_that_nobody_needs(tmp_path: Path) -> None:
     (batch,) = listed(tmp_path).batches()
     assert [ref.extra for ref in refs(batch, 0)] == [{}, {}]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8192])
+@pytest.mark.parametrize(
+    ("limit", "ids", "repeats"),
+    [
+        (1, ["a"], (0, 0)),
+        (2, ["a", "b.jpg"], (0, 0)),
+        (3, ["a", "b.jpg", "a"], (0, 1)),
+        (4, ["a", "b.jpg", "a", "b.jpg#2"], (1, 1)),
+        (5, ["a", "b.jpg", "a", "b.jpg#2"], (1, 1)),
+    ],
+)
+def test_a_limit_takes_the_first_rows_and_counts_no_others(
+    tmp_path: Path, rows: int, limit: int, ids: list[str], repeats: tuple[int, int]
+) -> None:
+    images = ({"id": "a", "image": "x"}, {"image": "b.jpg"}, {"id": "a", "image": "x"}, {"image": "b.jpg"})
+    one, two = jsonl(tmp_path / "1.jsonl", *images[:2]), jsonl(tmp_path / "2.jsonl", *images[2:])
+    listing = survey([one, two], ListingOptions())
+    assert [id_ for batch in listing.batches(rows, limit) for id_ in batch["id"].to_pylist()] == ids
+    assert (listing.progress.derived_repeats, listing.progress.explicit_repeats) == repeats
+
+
+def test_a_limit_ends_a_list_of_images_in_its_middle(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", {"image": ["a", "b", "c"], "n": 1}, {"image": ["d"], "n": 2})
+    found = [row for batch in survey([path], ListingOptions()).batches(limit=2) for row in batch.to_pylist()]
+    assert [(row["id"], row["image_index"], row["n"]) for row in found] == [("a", 0, 1), ("b", 1, 1)]
+
+
+def test_what_a_walk_left_out_is_known_when_a_limit_ended_it(tmp_path: Path) -> None:
+    (tmp_path / ".hidden.jpg").touch()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    listing = survey([str(tmp_path)], ListingOptions())
+    batches = listing.batches(1, limit=1)
+    assert (len(next(batches)), next(batches, None)) == (1, None)
+    assert listing.remarks.notes == [f"{tmp_path}: 1 dot-file or dot-folder skipped"]

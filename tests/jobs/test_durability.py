@@ -98,7 +98,7 @@ def test_a_key_is_durable_before_the_first_part(tmp_path: Path, calls: list[str]
 def test_side_files_are_durable_before_the_part_that_names_them(tmp_path: Path, calls: list[str]) -> None:
     (tmp_path / "m.txt").write_text("a.jpg\n")
     listing = survey([str(tmp_path / "m.txt")], ListingOptions())
-    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), None, Listed(True).metadata)
+    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), Listed(True).metadata)
     snapshot, options = Snapshot(tmp_path / "s"), EmbedOptions()
     answers = answer_schema(TASK, options, ModelInfo("m", "c", "f", "r", 2, "cpu", "float32", 1), stale=False)
     table = Table(TASK, options, answers, output_schema(snapshot.schema, answers), lambda: calls.append("settle"))

@@ -32,7 +32,7 @@ ANSWERS = answer_schema(TASK, OPTIONS, ModelInfo("m", "c", "siglip", "siglip/1",
 def snapshot(tmp_path: Path) -> Snapshot:
     (tmp_path / "m.txt").write_text("".join(f"{number}.jpg\n" for number in range(200)))
     listing = survey([str(tmp_path / "m.txt")], ListingOptions())
-    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), None, Listed(True).metadata)
+    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), Listed(True).metadata)
     return Snapshot(tmp_path / "s")
 
 

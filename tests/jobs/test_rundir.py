@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +64,17 @@ def test_a_half_written_part_is_none(tmp_path: Path) -> None:
 def test_the_second_run_on_one_directory_is_turned_away_at_once(tmp_path: Path) -> None:
     with closing(RunDirectory(tmp_path / "r")), pytest.raises(LockHeldError, match="another run is working on"):
         RunDirectory(tmp_path / "r")
+
+
+def test_a_run_that_comes_while_somebody_only_looks_waits_for_the_look_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_parts(tmp_path / "r").close()
+    looking = os.open(tmp_path / "r/run.json", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda seconds: os.close(looking))
+    with closing(RunDirectory(tmp_path / "r")) as directory:
+        assert directory.key == KEY
 
 
 def test_the_lock_is_free_after_kill_9(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def prices(rows: Snapshot, first: int, end: int) -> list[int]:
     return [price for piece in rows.pieces(first, end) for price in piece["price"].to_pylist()]
 
 
-def snapshot(path: Path, *sizes: int, limit: int | None = None) -> Snapshot:
-    write_snapshot(path, SCHEMA, batches(*sizes), limit, Listed(True, 7).metadata)
+def snapshot(path: Path, *sizes: int) -> Snapshot:
+    write_snapshot(path, SCHEMA, batches(*sizes), Listed(True, 7).metadata)
     return Snapshot(path)
 
 
@@ -55,14 +55,8 @@ def test_a_range_is_found_across_row_groups(tmp_path: Path, first: int, end: int
     ]
 
 
-@pytest.mark.parametrize(("limit", "rows"), [(1, 1), (3, 3), (4, 4), (10, 10), (11, 10), (None, 10)])
-def test_a_limit_ends_the_listing(tmp_path: Path, limit: int | None, rows: int) -> None:
-    found = snapshot(tmp_path / "s", 3, 7, limit=limit)
-    assert found.columns(["price"])["price"].to_pylist() == list(range(rows))
-
-
 def test_names_that_came_one_by_one_share_row_groups(tmp_path: Path) -> None:
-    write_snapshot(tmp_path / "s", SCHEMA, batches(*[1] * 9000), None, Listed(True).metadata)
+    write_snapshot(tmp_path / "s", SCHEMA, batches(*[1] * 9000), Listed(True).metadata)
     groups = pq.read_metadata(tmp_path / "s")
     assert [groups.row_group(number).num_rows for number in range(groups.num_row_groups)] == [8192, 808]
     assert prices(Snapshot(tmp_path / "s"), 8190, 8195) == list(range(8190, 8195))
@@ -83,15 +77,6 @@ def test_wide_rows_have_smaller_row_groups(tmp_path: Path, monkeypatch: pytest.M
 def test_references_are_made_without_the_columns_that_nobody_reads() -> None:
     assert columns_read(PLANNED, ()) == ["id", "uri", "missing", "_seen"]
     assert columns_read(SCHEMA, ("price",)) == ["id", "uri", "missing", "price"]
-
-
-def test_what_the_limit_cuts_off_is_not_listed(tmp_path: Path) -> None:
-    def endless() -> Iterator[pa.RecordBatch]:
-        while True:
-            yield from batches(3)
-
-    write_snapshot(tmp_path / "s", SCHEMA, endless(), 5, Listed(True).metadata)
-    assert Snapshot(tmp_path / "s").rows == 5
 
 
 def test_what_the_listing_knew_at_its_end_is_kept_also_through_the_plan(tmp_path: Path) -> None:
@@ -135,7 +120,7 @@ def test_the_output_shows_ids_first_and_the_place_in_a_list_last() -> None:
 def test_a_folder_that_changes_after_the_snapshot_does_not_shift_rows(tmp_path: Path) -> None:
     photos = small_pictures.folder(tmp_path / "photos", [1, 3, 5])
     listing = survey([str(photos)], ListingOptions())
-    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), None, Listed(True).metadata)
+    write_snapshot(tmp_path / "s", listing.schema, listing.batches(), Listed(True).metadata)
     small_pictures.folder(photos, [0, 2])
     (photos / "00003.jpg").unlink()
     assert [ref.id for ref in Snapshot(tmp_path / "s").refs(0, 3, ())] == ["00001.jpg", "00003.jpg", "00005.jpg"]
@@ -147,5 +132,5 @@ def test_a_listing_that_breaks_off_leaves_no_snapshot(tmp_path: Path) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        write_snapshot(tmp_path / "s", SCHEMA, broken(), None, Listed(True).metadata)
+        write_snapshot(tmp_path / "s", SCHEMA, broken(), Listed(True).metadata)
     assert list(tmp_path.iterdir()) == []

@@ -142,7 +142,11 @@ def test_a_run_that_is_killed_while_it_replaces_a_folder_loses_nothing(
     with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt), closing(directory):
         patched.setattr(module, call, die)
         target.publish(directory, SCHEMA, FINISHED)
+    before, looked = sorted(tmp_path.rglob("*")), target.recovered()
+    seen = (looked.is_finished, looked.leftover(), looked.stamp())
+    assert sorted(tmp_path.rglob("*")) == before
     target.recover()
+    assert seen == (target.is_finished, target.leftover(), target.stamp())
     if target.leftover() is not None:
         with closing(target.run_directory()) as cleaner:
             target.clean_up(cleaner)
@@ -196,6 +200,8 @@ def test_a_folder_that_was_put_aside_with_nothing_to_replace_it_comes_back(tmp_p
     target = Target.of(f"{tmp_path}/out/")
     target.publish(work(target), SCHEMA, FINISHED)
     os.rename(tmp_path / "out", tmp_path / ".out.replaced")
+    looked = target.recovered()
+    assert (looked.place, looked.is_finished, looked.leftover()) == (tmp_path / ".out.replaced", True, None)
     target.recover()
     assert os.listdir(tmp_path) == ["out"]
 

@@ -156,7 +156,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"{counted(summary.repeated_ids, 'id')} came before"
     model = f"{summary.inferred:,} through the model"
     reused = f", {counted(summary.reused, 'equal picture')} answered once" if summary.reused else ""
-    yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {model}{reused}"
+    lost = not summary.finished and summary.inferred + summary.reused > summary.rows - summary.done_before
+    counting = ", rows that were not kept among them" if lost else ""
+    yield f"{_time(summary.seconds)}, {summary.rows_per_s:,.1f} images/s, {model}{reused}{counting}"
     if summary.verdict is not None:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.held_back.items() if share >= 0.005)
         yield f"held back by {summary.verdict} ({shares}): {summary.advice}"

@@ -34,8 +34,17 @@ def refuse_unusable_summary(given: str | None, output: str, inputs: Iterable[str
     for other in (output, f"{output}.meta.json", *(name for name in inputs if name != "-")):
         if _is_same(place, other):
             raise UsageError(f"{_FLAG} {given} would be written over {other}; name another file")
-    if output != "-" and _real(output) in _real(place).parents:
-        raise UsageError(f"{_FLAG} {given} lies in the output {output}; name a file beside it")
+    if output != "-":
+        _refuse_inside(given, output)
+
+
+def _refuse_inside(place: str, output: str) -> None:
+    """Raise UsageError for a place that is removed, or replaced, with what the summary is about."""
+    from visioncli.io.own_names import RUN
+
+    for name, folder in (("output", output), ("run's folder", os.path.abspath(output) + RUN)):
+        if _real(folder) in _real(place).parents:
+            raise UsageError(f"{_FLAG} {place} lies in the {name} {folder}; name a file beside it")
 
 
 def _refuse_no_place(place: Path) -> None:

@@ -6,8 +6,9 @@ Knows nothing of pictures or models, and fetches nothing. No row is ever held as
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +19,14 @@ from visioncli.io import json_types
 from visioncli.io.ids import IdLedger
 from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source
 from visioncli.io.sources import SOURCES, TABLES, classified
+from visioncli.io.standard import Arriving
 from visioncli.samples import ImageRef
 from visioncli.tables import look_up
 
 __all__ = ["Listing", "ListingOptions", "columns_read", "refs", "survey"]
 
 
-def survey(inputs: Sequence[str | bytes], options: ListingOptions, stdin: BinaryIO | None = None) -> Listing:
+def survey(inputs: Sequence[str | bytes], options: ListingOptions, stdin: BinaryIO | Arriving | None = None) -> Listing:
     """Validate every INPUT and settle the columns, without listing anything whole but a JSONL's types.
 
     Raises UsageError: an INPUT that matches nothing, an unknown or unusable column, a flag that nothing here reads.
@@ -35,7 +37,7 @@ def survey(inputs: Sequence[str | bytes], options: ListingOptions, stdin: Binary
         raise UsageError("-0 says how names on standard input end; give - as an INPUT")
     if names.count(b"-") > 1:
         raise UsageError("standard input can be read only once; give - once")
-    found = list(classified(names, stdin))
+    found = list(classified(names, cast("Arriving | None", stdin)))
     _refuse_columns_of_nothing([(kind, given) for kind, given in found if kind not in TABLES], len(found), options)
     return Listing([look_up(SOURCES, kind, "source")(given, options) for kind, given in found], options)
 
@@ -104,15 +106,20 @@ class Listing:
     def notes(self) -> tuple[str, ...]:
         return (*self._notes, *self.remarks.notes)
 
-    def batches(self, rows: int = 8192) -> Generator[pa.RecordBatch]:
-        """Yield all rows, at most `rows` at a time, with their final ids: derived ones that repeat get `#2`, `#3`.
+    def batches(self, rows: int = 8192, limit: int | None = None) -> Generator[pa.RecordBatch]:
+        """Yield all rows, or the first `limit`, at most `rows` at a time, with their final ids: derived ones that
+        repeat get `#2`, `#3`.
 
         Starts over each time it is called; standard input can be read only once.
         """
         self.remarks, self.progress, ledger = Remarks(), Progress(), IdLedger()
         for source in self._sources:
-            for stretch in source.read(rows, self.remarks):
-                yield from _sliced(self._completed(source, stretch, ledger), rows)
+            with closing(source.read(rows, self.remarks)) as stretches:  # what it left out is known then
+                for stretch in stretches:
+                    taken = stretch if limit is None else stretch.first(limit - self.progress.rows)
+                    yield from _sliced(self._completed(source, taken, ledger), rows)
+                    if self.progress.rows == limit:
+                        return
 
     def _completed(self, source: Source, rows: Rows, ledger: IdLedger) -> pa.RecordBatch:
         ids = self._told_apart(rows, ledger)

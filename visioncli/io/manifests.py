@@ -6,7 +6,7 @@ Knows nothing of file formats (`sheets`) and of other INPUTs (`listing`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 
@@ -145,7 +145,7 @@ def _of_paths(schema: pa.Schema, column: str, name: str) -> str:
     raise UsageError(f"{name}: column {column!r} holds {kind}, not paths or URLs; choose another with --image-col")
 
 
-def _read(sheet: Sheet, manifest: _Manifest, rows: int, remarks: Remarks) -> Iterator[Rows]:
+def _read(sheet: Sheet, manifest: _Manifest, rows: int, remarks: Remarks) -> Generator[Rows]:
     first = 1
     for batch in sheet.read(rows):
         yield _rows(batch, manifest, first)

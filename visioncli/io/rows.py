@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field, fields
 from itertools import islice
-from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
 from visioncli.errors import UsageError
+from visioncli.io.standard import Arriving
 from visioncli.samples import display
 
 NO_COLUMNS = pa.schema([])
@@ -37,7 +37,7 @@ class Input:
 
     names: tuple[bytes, ...]  # as written
     several: bool = False  # more than one INPUT was given: derived ids say which
-    stdin: BinaryIO | None = None
+    stdin: Arriving | None = None
 
     @property
     def name(self) -> bytes:
@@ -61,6 +61,15 @@ class Rows:
     version: pa.Array | None  # string
     extras: dict[str, pa.Array]
 
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def first(self, count: int) -> Rows:
+        """Return the first `count` of them, or all where they are fewer."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "extras"}
+        cut = {name: column if column is None else column.slice(0, count) for name, column in columns.items()}
+        return Rows(**cut, extras={name: column.slice(0, count) for name, column in self.extras.items()})
+
 
 @dataclass(slots=True)
 class Remarks:
@@ -74,7 +83,7 @@ class Remarks:
 class Source:
     """One INPUT after the survey."""
 
-    read: Callable[[int, Remarks], Iterator[Rows]]  # (rows at a time, what to add to when the walk is over)
+    read: Callable[[int, Remarks], Generator[Rows]]  # (rows at a time, what to add to when the walk is over)
     extras: pa.Schema = NO_COLUMNS
     notes: tuple[str, ...] = ()
     has_images: bool = True
@@ -120,7 +129,7 @@ def resolve(cell: bytes, folder: bytes) -> bytes:
     return cell if _URL.match(cell) else absolute(cell, folder)
 
 
-def stretches(entries: Iterable[tuple[bytes, bytes, bytes]], rows: int) -> Iterator[Rows]:
+def stretches(entries: Iterable[tuple[bytes, bytes, bytes]], rows: int) -> Generator[Rows]:
     """Gather (id, uri, source) triples into Rows of at most `rows`."""
     remaining = iter(entries)
     while chunk := list(islice(remaining, rows)):

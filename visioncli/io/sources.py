@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from io import BufferedReader
 from itertools import chain, groupby
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from visioncli.errors import UsageError
 from visioncli.io.rows import Input, ListingOptions, Remarks, Rows, Source, absolute, here, resolve, stamp, stretches
 from visioncli.io.sheets import opened
+from visioncli.io.standard import Arriving
 from visioncli.io.tars import members
 from visioncli.io.walk import Skipped, glob, is_glob, split_glob, walk
 from visioncli.samples import display
@@ -52,7 +52,7 @@ _SCHEME = re.compile(rb"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 Triples = Iterator[tuple[bytes, bytes, bytes]]  # (id, uri, source)
 
 
-def classified(names: Sequence[bytes], stdin: BinaryIO | None) -> Iterator[tuple[str, Input]]:
+def classified(names: Sequence[bytes], stdin: Arriving | None) -> Iterator[tuple[str, Input]]:
     """Yield the kind of each INPUT; neighbours that are files, or URLs, come as one."""
     several = len(names) > 1
     expanded = chain.from_iterable(map(_expanded, names))
@@ -117,7 +117,7 @@ def manifests(name: str) -> list[str]:
     return []
 
 
-def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, remarks: Remarks) -> Iterator[Rows]:
+def _walked(triples: Callable[[Skipped], Triples], where: str, rows: int, remarks: Remarks) -> Generator[Rows]:
     skipped = Skipped()
     try:
         yield from stretches(triples(skipped), rows)
@@ -160,7 +160,7 @@ def read_glob(given: Input, options: ListingOptions) -> Source:
     return Source(partial(_walked, triples, given.shown))
 
 
-def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, remarks: Remarks) -> Iterator[Rows]:
+def _named(names: Sequence[bytes], place: Callable[[bytes], bytes], rows: int, remarks: Remarks) -> Generator[Rows]:
     placed = ((name, place(name)) for name in names)
     return stretches(((name, uri, uri) for name, uri in placed), rows)
 
@@ -185,7 +185,7 @@ def read_txt(given: Input, options: ListingOptions) -> Source:
     if next(names(), None) is None:
         raise UsageError(f"{given.shown} matches nothing: it has no lines")
 
-    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Generator[Rows]:
         return stretches(_placed(names(), folder), rows)
 
     return Source(read, manifest=stamp(path))
@@ -202,11 +202,11 @@ def read_stdin(given: Input, options: ListingOptions) -> Source:
         raise UsageError("names on standard input end with NUL bytes; say --null (-0)")
     waiting = [chain([first], arrivals)]
 
-    def read(rows: int, remarks: Remarks) -> Iterator[Rows]:
+    def read(rows: int, remarks: Remarks) -> Generator[Rows]:
         if not waiting:
             raise UsageError("standard input can be read only once")
         folder = here()
-        return chain.from_iterable(stretches(_placed(names, folder), rows) for names in waiting.pop())
+        return (found for names in waiting.pop() for found in stretches(_placed(names, folder), rows))
 
     return Source(read)
 
@@ -224,10 +224,10 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             yield name
 
 
-def _arriving(file: BinaryIO, end: bytes) -> Iterator[list[bytes]]:
+def _arriving(file: Arriving, end: bytes) -> Iterator[list[bytes]]:
     """Yield the names that are there whenever some are: a row need not wait for a block of names to fill up."""
     rest, ended = bytearray(), False
-    while block := cast(BufferedReader, file).read1(1 << 16):
+    while block := file.read1(1 << 16):
         rest += block
         if end in block:
             *pieces, last = bytes(rest).split(end)

@@ -8,7 +8,6 @@ from typing import Any
 from visioncli.errors import UsageError
 from visioncli.jobs.job import Job
 from visioncli.jobs.keys import refuse_other_output, refuse_other_run, row_key, run_key
-from visioncli.jobs.listings import Listed
 from visioncli.jobs.rundir import RunFiles
 from visioncli.jobs.targets import Target
 from visioncli.provenance import Checkpoint
@@ -54,18 +53,16 @@ class Beginning:
         Raises UsageError where it cannot go on, and holds finished parts.
         """
         stored, parts = self.directory.key, self.directory.parts()
-        if not self.job.policy.resume:
-            return False
-        if stored is None and parts:
+        if not self.job.policy.resume or not parts:
+            return False  # a command that was refused, or was stopped before its first part, locks nothing
+        if stored is None:
             raise UsageError(
                 f"{self.directory.path} holds {counted(len(parts), 'finished part')}, but its run.json is damaged, so "
                 "that nobody can tell what they answer; move them away, or say --no-resume to delete them and begin "
                 "anew"
             )
-        if stored is None or not self.directory.snapshot.exists():
+        if not self.directory.snapshot.exists():
             return False
-        if not parts and not self._is_listed(stored):
-            return False  # a command that was refused, or was stopped before its first part, locks nothing
         if stored["mode"] != self.job.policy.mode:
             raise UsageError(
                 f"an unfinished run {_BEGUN[stored['mode']]} is in {self.directory.path}; "
@@ -73,19 +70,12 @@ class Beginning:
             )
         return True
 
-    def _is_listed(self, stored: dict[str, Any]) -> bool:
-        """Whether the listing of a run that has no part yet is the one that this run would make."""
-        if stored["rows"] != self.key(self.job.options)["rows"]:
-            return False
-        options = self.task.for_rows(self.job.options, Listed.of(self.directory.snapshot).has_images)
-        return {**stored, "resolved": None} == self.key(options)
-
     def refuse_others(self, key: dict[str, Any], resumed: bool, made_with: dict[str, Any] | None) -> None:
         """Raise UsageError unless a run of `key` may go on here.
 
         `made_with` is what the finished output says of itself, where there is one of ours.
         """
-        stored = self.directory.key if resumed and self.directory.parts() else None
+        stored = self.directory.key if resumed else None
         if stored is not None:
             refuse_other_run(stored, key)
         if made_with is not None and self.job.policy.mode != "run":

@@ -1,4 +1,4 @@
-"""What is told of a run that ends early: how far it was, and whether the same command goes on.
+"""What is told of a run that an error ends: how far it was, and what becomes of it.
 
 Knows nothing of what ended it, or of how rows are kept.
 """
@@ -18,7 +18,7 @@ from visioncli.jobs.summary import Summary
 def ending(stop: Stop, so_far: Callable[[], Summary], after: Callable[[Summary], str]) -> Iterator[None]:
     """Leave in `stop` what had been done when the block raised, and end the error's sentence with what comes `after`.
 
-    `so_far` is asked when all that could be written is written.
+    `so_far` is asked when all that could be written is written; it says whether the output is there by then.
     """
     try:
         yield
@@ -26,5 +26,5 @@ def ending(stop: Stop, so_far: Callable[[], Summary], after: Callable[[Summary],
         done = so_far()
         if isinstance(error, (RunError, NotNowError, InterruptedRunError)):
             error.after = after(done)
-        stop.so_far = replace(done, finished=False, error_code=error.code, error=str(error))
+        stop.so_far = replace(done, error_code=error.code, error=str(error))
         raise

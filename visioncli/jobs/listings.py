@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from visioncli.io.fetch import is_remote
 from visioncli.io.listing import Listing, survey
 from visioncli.io.listing import Progress as Counted
 from visioncli.io.rows import Remarks
+from visioncli.io.standard import StandardInput
 from visioncli.io.tars import tar_members
 from visioncli.jobs.job import Job, Stop
 from visioncli.jobs.previous import Previous
@@ -48,10 +48,10 @@ class Listed:
         return {"has_images": str(int(self.has_images)), "repeated_ids": str(self.repeated_ids)}
 
 
-def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
+def survey_job(job: Job, task: Task[Any, Any], stop: Stop) -> Listing | Texts:
     """Return the job's rows as a stream of record batches, and announce what was guessed.
 
-    Raises UsageError for an INPUT that matches nothing or a column that is not there.
+    Raises UsageError for an INPUT that matches nothing or a column that is not there, and `stop.reason`.
     """
     if job.texts:
         if job.inputs:
@@ -60,8 +60,7 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
     if not job.inputs:
         raise UsageError("give at least one INPUT: a file, a folder, a glob, a URL, a manifest or -")
     options = replace(job.listing, reserved=reserved_names(task, job.options))
-    stdin = getattr(sys.stdin, "buffer", None)  # none where it is closed, or a notebook's
-    listing = survey([os.fsencode(name) for name in job.inputs], options, stdin)
+    listing = survey([os.fsencode(name) for name in job.inputs], options, StandardInput.of(stop.check))
     for note in listing.notes:
         log.info(note)
     for name in set(task.reads(job.options)) & set(listing.renamed):
@@ -71,13 +70,13 @@ def survey_job(job: Job, task: Task[Any, Any]) -> Listing | Texts:
 
 def list_inputs(job: Job, task: Task[Any, Any], snapshot: Path, stop: Stop) -> Listed:
     """Write the snapshot of the job's INPUTs. Raises UsageError, `stop.reason`."""
-    listing = survey_job(job, task)
+    listing = survey_job(job, task, stop)
 
     def listed() -> Listed:
         return Listed(listing.has_images, listing.progress.explicit_repeats)
 
-    with closing(listing.batches(ROWS)) as batches:
-        write_snapshot(snapshot, listing.schema, _stoppable(batches, stop), job.limit, lambda: listed().metadata())
+    with closing(listing.batches(ROWS, job.limit)) as batches:
+        write_snapshot(snapshot, listing.schema, _stoppable(batches, stop), lambda: listed().metadata())
     announce_remarks(listing)
     try:
         refuse_repeats(job, listing)
@@ -122,9 +121,10 @@ class Texts:
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
 
-    def batches(self, rows: int = ROWS) -> Generator[pa.RecordBatch]:
-        for start in range(0, len(self._texts), rows):
-            texts = pa.array(self._texts[start : start + rows], pa.string())
+    def batches(self, rows: int = ROWS, limit: int | None = None) -> Generator[pa.RecordBatch]:
+        taken = self._texts[:limit]
+        for start in range(0, len(taken), rows):
+            texts = pa.array(taken[start : start + rows], pa.string())
             nothing = pa.nulls(len(texts), pa.string())
             yield pa.record_batch([texts, nothing.cast(pa.binary()), nothing, nothing, texts], schema=self.schema)
 
@@ -150,7 +150,7 @@ def list_previous(previous: Previous, snapshot: Path, task: Task[Any, Any], opti
     batches = _rows_again(tables, schema, names, has_versions)
     has_images = any(pc.any(pc.is_valid(table["source"])).as_py() for table in previous.tables(["source"]))
     listed = Listed(bool(has_images))
-    write_snapshot(snapshot, schema, batches, None, listed.metadata)
+    write_snapshot(snapshot, schema, batches, listed.metadata)
     return listed
 
 

@@ -15,7 +15,7 @@ from visioncli.io.hub import Found, refuse_without_room
 from visioncli.io.listing import Listing
 from visioncli.jobs.beginning import Beginning
 from visioncli.jobs.checks import is_published, refuse_finished, refuse_unusable, resolve
-from visioncli.jobs.job import Job
+from visioncli.jobs.job import Job, Stop
 from visioncli.jobs.listings import Listed, Texts, announce_remarks, refuse_repeats, survey_job
 from visioncli.jobs.previous import rows_of, said_by
 from visioncli.jobs.side_files import side_folder
@@ -27,12 +27,12 @@ from visioncli.wording import counted
 
 def look_at(job: Job) -> Iterator[str]:
     """Yield sentences: the model, the rows, where they go. Raises what the run would raise before it fetches."""
-    target = Target.of(job.output)
+    target = Target.of(job.output).recovered()
     yield from _streamed(job) if target.kind == "stdout" else _kept(job, target)
 
 
 def _streamed(job: Job) -> Iterator[str]:
-    listing, _, options = surveyed(job)
+    listing, _, options = surveyed(job, Stop())
     model = _model(resolve(job))
     endless = f"rows to {job.task}: those that standard input names, as they arrive"
     rows = endless if "-" in job.inputs else f"{counted(_rows(job, listing), 'row')} to {job.task}"
@@ -72,7 +72,7 @@ def _settled(beginning: Beginning) -> Iterator[str]:
 def _made_with(beginning: Beginning) -> dict[str, Any] | None:
     """Return what the output that is continued says of itself."""
     continues = beginning.target.is_finished and beginning.job.policy.mode != "run"
-    return said_by(beginning.target.path, beginning.directory.path) if continues else None
+    return said_by(beginning.target.place, beginning.directory.path) if continues else None
 
 
 def _unfinished(beginning: Beginning) -> tuple[bool, str]:
@@ -86,7 +86,7 @@ def _unfinished(beginning: Beginning) -> tuple[bool, str]:
 
 def _again(beginning: Beginning) -> tuple[bool, str]:
     rows, failed, has_images = 0, 0, False
-    for table in rows_of(beginning.target.path, beginning.directory.path, ["source", "status"]):
+    for table in rows_of(beginning.target.place, beginning.directory.path, ["source", "status"]):
         rows += len(table)
         failed += pc.sum(pc.equal(table["status"], "error")).as_py() or 0
         has_images = has_images or table["source"].null_count < len(table)
@@ -95,20 +95,15 @@ def _again(beginning: Beginning) -> tuple[bool, str]:
 
 def _listed(beginning: Beginning) -> tuple[bool, str]:
     job = beginning.job
-    listing = survey_job(job, beginning.task)
+    listing = survey_job(job, beginning.task, Stop())
     beginning.task.for_rows(job.options, listing.has_images)  # before the walk, which may be long
     return listing.has_images, f"{counted(_rows(job, listing), 'row')} to {job.task}"
 
 
 def _rows(job: Job, listing: Listing | Texts) -> int:
     """Count the rows that the run would take, and say what is left out. Raises UsageError."""
-    rows = 0
-    with closing(listing.batches(ROWS)) as batches:
-        for batch in batches:
-            rows += len(batch)
-            if job.limit is not None and rows >= job.limit:
-                rows = job.limit
-                break
+    with closing(listing.batches(ROWS, job.limit)) as batches:
+        rows = sum(map(len, batches))
     announce_remarks(listing)
     refuse_repeats(job, listing)
     return rows

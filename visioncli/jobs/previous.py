@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from visioncli.errors import UsageError, is_passing
+from visioncli.errors import UsageError, first_line, is_passing
 from visioncli.io.row_groups import RowGroups
 from visioncli.io.sinks import read_jsonl, write_parquet
 from visioncli.jobs.hashes import U64, content, contents, identities, mask, text_hashes, version_hashes, with_ranks
@@ -63,10 +63,8 @@ class Previous:
         """
         said = said_by(output, scratch)
         files = _files(output, scratch)
-        try:
+        with _ours(output):
             return cls(files, scratch, said, text_column)
-        except (pa.ArrowException, KeyError, OSError) as error:
-            raise _foreign(output, error) from error
 
     def match(self, identity: U64) -> I64:
         """Return, for each identity (see `with_ranks`), the row that has it, or -1."""
@@ -95,7 +93,7 @@ class Previous:
 
 def said_by(output: Path, scratch: Path) -> dict[str, Any]:
     """Return what a finished output says of itself, without reading its rows. Raises UsageError when it is none."""
-    try:
+    with _ours(output):
         with _advising():
             files = _there(output, scratch)
             schema = read_jsonl(output)[0] if files is None else pq.read_schema(files[0]) if files else pa.schema([])
@@ -104,21 +102,24 @@ def said_by(output: Path, scratch: Path) -> dict[str, Any]:
         said: dict[str, Any] = json.loads(schema.metadata[b"visioncli"])
         said["key"]  # what --update and --retry-failed compare
         return said
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise _foreign(output, error) from error
 
 
 def rows_of(output: Path, scratch: Path, names: list[str]) -> Iterator[pa.Table]:
     """Yield these columns of a finished output, some rows at a time; makes no copy. Raises UsageError."""
     files = _there(output, scratch)
-    with _advising():
+    with _ours(output), _advising():
         tables = read_jsonl(output)[1] if files is None else (table for _, table in RowGroups(files).tables(names))
         for table in tables:
             yield table.select(names)
 
 
-def _foreign(output: Path, error: Exception) -> UsageError:
-    return UsageError(f"{output} cannot be read as an output of visioncli: {error}")
+@contextmanager
+def _ours(output: Path) -> Iterator[None]:
+    """Translate what reading a finished output raises where it is damaged, or none."""
+    try:
+        yield
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise UsageError(f"{output} cannot be read as an output of visioncli: {first_line(error)}") from error
 
 
 @contextmanager

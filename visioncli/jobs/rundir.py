@@ -15,17 +15,19 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from visioncli.errors import LockHeldError, OutputError
-from visioncli.io.durable import sync_folder
+from visioncli.io.durable import publish, sync_folder
 
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
 _SCRATCH = (".*.tmp", ".previous.*")
-_TRIES = 100  # to lock a directory that others remove and make again meanwhile
+_TRIES = 100  # to lock a directory that others remove and make again, or look at, meanwhile
+_LOOK_S = 0.01  # far longer than `refuse_locked` holds its lock
 
 
 class RunFiles:
@@ -67,6 +69,7 @@ class RunDirectory(RunFiles):
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         super().__init__(path, prefix)
+        self.draft = path / ".inputs.tmp"  # the snapshot of a run that may still be refused
         self._removed = path.with_name(f".{path.name}.removed")
         self._ours = not path.exists() or self._run_json.exists()  # else somebody made the folder for us
         self._lock = self._locked()
@@ -79,7 +82,11 @@ class RunDirectory(RunFiles):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                only_looked_at = _is_shared(descriptor)
                 os.close(descriptor)
+                if only_looked_at:
+                    time.sleep(_LOOK_S)
+                    continue
                 break
             if _is_at(descriptor, self._run_json):
                 return descriptor
@@ -102,9 +109,10 @@ class RunDirectory(RunFiles):
             raise OutputError(f"{self._run_json} cannot be opened: {error.strerror}") from error
 
     def close(self) -> None:
-        """Give the lock back; a directory in which nothing was begun goes."""
+        """Give the lock back; a draft goes, and a directory in which nothing was begun."""
         if self._lock < 0:
             return
+        self.draft.unlink(missing_ok=True)
         if self.key is None and not self.parts() and _is_at(self._lock, self._run_json):
             self._forget()
         self._unlock()
@@ -139,11 +147,19 @@ class RunDirectory(RunFiles):
             reached = max(reached, end)
         return gaps + ([(reached, rows)] if reached < rows else [])
 
+    def begin(self) -> None:
+        """Forget the run that was begun here, for one whose draft becomes the snapshot."""
+        self._forget_run()
+        publish(self.draft, self.snapshot)
+
     def clear(self) -> None:
-        """Forget the run that was begun here; the lock stays."""
+        """Forget the run that was begun here, and all scratch; the lock stays."""
+        self.clear_scratch()
+        self._forget_run()
+
+    def _forget_run(self) -> None:
         for _, _, part in self.parts():
             part.unlink()
-        self.clear_scratch()
         self.snapshot.unlink(missing_ok=True)
         os.ftruncate(self._lock, 0)  # last: parts without a key are nobody's, a key whose parts are gone asks anew
 
@@ -201,6 +217,15 @@ def strangers(folder: Path) -> list[Path]:
 
 def _held(path: Path) -> LockHeldError:
     return LockHeldError(f"another run is working on {path}")
+
+
+def _is_shared(descriptor: int) -> bool:
+    """Whether those who have a file locked only look at it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

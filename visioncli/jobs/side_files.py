@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from visioncli.errors import UsageError
 from visioncli.io.own_names import OVERLAY, SIDE_FILES
-from visioncli.io.side_files import SideFolder
+from visioncli.io.side_files import SideFolder, remove_drawings
 from visioncli.jobs.job import Job
 from visioncli.jobs.targets import Target, part_tables
 from visioncli.provenance import ModelInfo
@@ -94,6 +94,20 @@ class Named:
         wanted = np.uint64(_hash(str(path)))
         at = int(np.searchsorted(self._hashes, wanted))
         return at < len(self._hashes) and bool(self._hashes[at] == wanted)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What lies beside an output and belongs to an earlier one: files that no row `named`, and `drawings`."""
+
+    files: SideFolder
+    named: Named
+    drawings: list[Path]
+
+    def remove(self) -> None:
+        """Remove it. Raises OutputError."""
+        self.files.sweep(self.named)
+        remove_drawings(self.drawings)
 
 
 def _hash(path: str) -> int:

@@ -30,28 +30,24 @@ def write_snapshot(
     path: Path,
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch],
-    limit: int | None,
     metadata: Callable[[], dict[str, str]],
 ) -> None:
-    """Write the listing's rows, at most `limit`, then what is known of them; whole or absent."""
+    """Write the listing's rows, then what is known of them; whole or absent."""
     with whole_or_absent(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for group in _groups(batches, limit):
+        for group in _groups(batches):
             writer.write_table(group)
         writer.add_key_value_metadata(metadata())
 
 
-def _groups(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.Table]:
-    """Yield the first `limit` rows as tables of at least ROWS rows or GROUP_BYTES: names may have come one by one."""
-    waiting, rows, size, remaining = list[pa.RecordBatch](), 0, 0, limit
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows as tables of at least ROWS rows or GROUP_BYTES: names may have come one by one."""
+    waiting, rows, size = list[pa.RecordBatch](), 0, 0
     for batch in batches:
-        waiting.append(batch if remaining is None else batch.slice(0, remaining))
-        rows, size = rows + len(waiting[-1]), size + waiting[-1].nbytes
-        remaining = None if remaining is None else remaining - len(waiting[-1])
-        if rows >= ROWS or size >= GROUP_BYTES or remaining == 0:
+        waiting.append(batch)
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= ROWS or size >= GROUP_BYTES:
             yield pa.Table.from_batches(waiting).combine_chunks()
             waiting, rows, size = [], 0, 0
-        if remaining == 0:
-            return
     if waiting:
         yield pa.Table.from_batches(waiting).combine_chunks()
 
@@ -65,7 +61,7 @@ def plan_snapshot(path: Path, plan: Plan) -> None:
     known = {key.decode(): value.decode() for key, value in file.metadata.metadata.items() if key != b"ARROW:schema"}
     groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
     batches = (plan(batch) for group in groups for batch in group.combine_chunks().to_batches())
-    write_snapshot(path, schema, batches, None, lambda: known)
+    write_snapshot(path, schema, batches, lambda: known)
 
 
 class Snapshot:

@@ -3,7 +3,8 @@
 resolve the model's name -> lock -> list (or find the snapshot) -> compare run keys -> fetch the model -> load -> parts
 -> publish -> summary
 
-Whatever is wrong with a command is found before its model is fetched.
+Whatever is wrong with a command is found before its model is fetched, and what an earlier run had finished is
+forgotten only then.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Run:
         task = self.beginning.task
         resumed = self.beginning.is_resumed()
         if not resumed:
-            self.directory.clear()
+            self.directory.clear_scratch()
         previous = self._previous(task)
         listed = self._listed(task, previous, resumed)
         options = task.for_rows(self.job.options, listed.has_images)
@@ -97,6 +98,8 @@ class Run:
         self._compare(key, resumed, previous)
         self.stop.check()
         checkpoint = fetch(self.found)  # before the key is kept: where nothing was fetched, nothing was begun
+        if not resumed:
+            self.directory.begin()
         self._settle(key, resumed, previous)
         snapshot = self._snapshot(previous)
         self.stop.check()
@@ -124,8 +127,8 @@ class Run:
             return Listed.of(self.directory.snapshot)
         if self.job.policy.retry_failed and previous is not None:
             has_versions = self.job.listing.version_column is not None
-            return list_previous(previous, self.directory.snapshot, task, self.job.options, has_versions)
-        return list_inputs(self.job, task, self.directory.snapshot, self.stop)
+            return list_previous(previous, self.directory.draft, task, self.job.options, has_versions)
+        return list_inputs(self.job, task, self.directory.draft, self.stop)
 
     def _compare(self, key: dict[str, Any], resumed: bool, previous: Previous | None) -> None:
         """Compare with the key of the unfinished run and of the output that is continued. Raises UsageError."""

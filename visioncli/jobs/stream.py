@@ -39,7 +39,7 @@ _BATCH_ROWS = 1024
 
 def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     """Do a job whose output is standard output. Raises what `steps` raises; ReaderLeftError when nobody reads on."""
-    listing, task, options = surveyed(job)
+    listing, task, options = surveyed(job, stop)
     checkpoint = fetch(resolve(job))
     asked = job.device
     request = RuntimeRequest(asked.device, asked.dtype, asked.batch_size, hailo=asked.hailo)
@@ -48,8 +48,8 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
     answers = answer_schema(task, options, predictor.info, stale=False, drawn=job.overlay is not None)
     schema = output_schema(listing.schema, answers)
     meter, tally, total, started = Meter(), Tally(), Count(None), time.monotonic()
-    batches = listing.batches(_BATCH_ROWS)
-    rows = Rows(batches, task.reads(options), job.limit)
+    batches = listing.batches(_BATCH_ROWS, job.limit)
+    rows = Rows(batches, task.reads(options))
     known_by = answer_key(job, options, checkpoint.commit, checkpoint.id)
     save = saving(job, options, Folders.of(job, known_by, predictor.info))
     together = bursts(rows, predictor, options, job.settings, save=save, stop=stop, meter=meter)
@@ -58,14 +58,15 @@ def stream(job: Job, stop: Stop) -> Generator[Progress, None, Summary]:
         repeated, seconds = listing.progress.explicit_repeats, time.monotonic() - started
         return summarise("-", total, meter, 0, seconds, repeated_ids=repeated)
 
-    with ending(stop, lambda: replace(summary(), rows_left=None), _after), closing(together):
+    with ending(stop, lambda: replace(summary(), finished=False, rows_left=None), _after), closing(together):
         for outcomes in together:
             table = beside(rows.take(len(outcomes)), merged_table(outcomes, task, options, answers, None), schema)
             put(json_lines(table))
             total.add(table)
             _count(outcomes, tally, job.policy.max_error_rate)
             yield Progress(tally.done, None, tally.failed, 0)
-        stop.check()
+        if rows.are_left():
+            stop.check()
     batches.close()
     announce_remarks(listing)
     return summary()
@@ -76,12 +77,15 @@ def _after(done: Summary) -> str:
     return f"{counted(done.rows, 'row')} {were} written, and a stream is not gone on with: the same command begins anew"
 
 
-def surveyed(job: Job) -> tuple[Listing | Texts, Task[Any, Any], Any]:
-    """Return the rows, their task and its options for them. Raises UsageError for what cannot be streamed."""
+def surveyed(job: Job, stop: Stop) -> tuple[Listing | Texts, Task[Any, Any], Any]:
+    """Return the rows, their task and its options for them.
+
+    Raises UsageError for what cannot be streamed, and `stop.reason`.
+    """
     _refuse_resuming(job)
     refuse_unusable(job)
     task: Task[Any, Any] = look_up(TASKS, job.task, "task")
-    listing = survey_job(job, task)
+    listing = survey_job(job, task, stop)
     options = task.for_rows(job.options, listing.has_images)
     refuse_files_of_a_stream(job, options)
     return listing, task, options
@@ -110,19 +114,22 @@ def _refuse_resuming(job: Job) -> None:
 class Rows:
     """A listing's rows as references, its record batches held until their rows are written."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch], extras: tuple[str, ...], limit: int | None) -> None:
-        self._batches, self._extras, self._limit = batches, extras, limit
+    def __init__(self, batches: Iterator[pa.RecordBatch], extras: tuple[str, ...]) -> None:
+        self._batches, self._extras = batches, extras
         self._held: deque[pa.Table] = deque()  # appended by the feeder, taken by the caller: each at its own end
+        self._ended = False
 
     def __iter__(self) -> Iterator[ImageRef]:
         first = 0
         for batch in self._batches:
-            batch = batch if self._limit is None else batch.slice(0, self._limit - first)
             self._held.append(pa.Table.from_batches([batch]))
             yield from refs(batch, first, self._extras)
             first += len(batch)
-            if first == self._limit:
-                return
+        self._ended = True
+
+    def are_left(self) -> bool:
+        """Whether some were not taken, or may come yet."""
+        return bool(self._held) or not self._ended
 
     def take(self, count: int) -> pa.Table:
         """Return the inputs of the next `count` rows."""

@@ -38,8 +38,8 @@ class Summary:
     ok: int
     failed: dict[str, int]  # by code
     new_failures: int | None  # rows that fail and did not fail in the earlier output (all, where there was none)
-    inferred: int  # rows that went through the model in this run
-    reused: int  # rows answered from an equal picture in this run
+    inferred: int  # rows that went through the model in this run; where it ended early, some of them were not kept
+    reused: int  # rows answered from an equal picture in this run; likewise
     done_before: int  # rows that earlier, interrupted runs had finished
     seconds: float  # this run, without loading the model
     rows_per_s: float

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Target:
 
     path: Path
     kind: str
+    aside: Path | None = None  # where a folder lies until the exchange that should have put it at `path` is finished
 
     @classmethod
     def of(cls, output: str) -> Target:
@@ -51,13 +52,27 @@ class Target:
     @property
     def is_finished(self) -> bool:
         if self.kind == "folder":
-            return _is_finished(self.path)
+            return _is_finished(self.place)
         return self.path.exists()
+
+    @property
+    def place(self) -> Path:
+        """Where the output is."""
+        return self.aside or self.path
 
     @property
     def _old(self) -> Path:
         """The folder that an exchange of two folders puts aside."""
         return self.path.with_name(f".{self.path.name}.replaced")
+
+    def recovered(self) -> Target:
+        """Return the output as `recover` would leave it, to be looked at: nothing is moved."""
+        if self.kind != "folder":
+            return self
+        if _is_finished(self.beside):
+            return replace(self, aside=self.beside)
+        is_put_aside = self._old.exists() and not self.path.exists() and not self.beside.exists()
+        return replace(self, aside=self._old) if is_put_aside else self
 
     def recover(self) -> None:
         """Finish the exchange of two folders that a crash came before, or cut in two.
@@ -75,12 +90,13 @@ class Target:
 
     def stamp(self) -> list[int]:
         """Return what tells a finished output from every other: changes when it is replaced, not when it is renamed."""
-        return _stamp(self.path / "_run.json" if self.kind == "folder" else self.path)
+        return _stamp(self.place / "_run.json" if self.kind == "folder" else self.path)
 
     def leftover(self) -> dict[str, Any] | None:
         """Return the key of the run that made the output and was killed before it could clean up after itself."""
         if self.kind == "folder":
-            return key_in(self.path / "_run.json") if self._old.exists() else None
+            others = (place for place in (self.path, self._old) if place != self.place)  # that it takes the place of
+            return key_in(self.place / "_run.json") if any(place.exists() for place in others) else None
         key = key_in(self.beside / "run.json")
         made = key is not None and "finished" in key and self.path.exists() and key["finished"]["stamp"] == self.stamp()
         return key if made else None

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from visioncli import engines
-from visioncli.io.side_files import remove_drawings
 from visioncli.jobs.ending import ending
 from visioncli.jobs.job import Job, Progress, Stop
 from visioncli.jobs.listings import Listed
@@ -27,7 +26,7 @@ from visioncli.jobs.previous import Previous
 from visioncli.jobs.provenance import choices, provenance
 from visioncli.jobs.rows import OVERLAY, STALE, answer_schema
 from visioncli.jobs.rundir import RunDirectory
-from visioncli.jobs.side_files import Folders, Named, named_files, saving
+from visioncli.jobs.side_files import Folders, Left, Named, named_files, saving
 from visioncli.jobs.snapshot import Snapshot
 from visioncli.jobs.standing import Standing
 from visioncli.jobs.summary import Count, Summary, summarise
@@ -40,6 +39,7 @@ log = logging.getLogger("visioncli")
 
 _REPORT_EVERY_S = 0.1
 _KEPT = "finished parts are kept, the same command goes on from here"
+_THERE = "the output is there and whole; files beside it that no row names any more were left"
 
 
 @dataclass
@@ -61,7 +61,11 @@ class Work:
         with ending(stop, lambda: self._so_far(tally, begun_with, time.monotonic() - started), lambda _: _KEPT):
             yield from self._answers(directory, stop, tally, begun_with)
             summary = self._summary(directory, begun_with, time.monotonic() - started)
-            self._publish(directory, target, {"summary": summary.to_json(), "has_images": self.listed.has_images})
+            left = self._left(directory, target)
+            finished = {"summary": summary.to_json(), "has_images": self.listed.has_images}
+            target.publish(directory, self._table.output, finished)
+        with ending(stop, lambda: summary, lambda _: _THERE):
+            left.remove()
         return summary
 
     def _answers(
@@ -82,15 +86,13 @@ class Work:
             stop.check()
         yield self._progress(tally, begun_with)
 
-    def _publish(self, directory: RunDirectory, target: Target, finished: dict[str, Any]) -> None:
-        """Make the parts the output; then side files and drawings go that only an earlier output's rows named."""
+    def _left(self, directory: RunDirectory, target: Target) -> Left:
+        """Find out what is left over once the parts are the output: what only an earlier output's rows named."""
         files, drawn = self._folders.files, set[str]()
         if self.previous is not None and OVERLAY.name in self.previous.schema.names:
             drawn = set(named_files(self.previous.tables([OVERLAY.name])))
         named = Named(named_files(part_tables(directory.path)) if drawn or files.root.exists() else ())
-        target.publish(directory, self._table.output, finished)
-        files.sweep(named)
-        remove_drawings(target.path.parent / name for name in drawn if name not in named)
+        return Left(files, named, [target.path.parent / name for name in drawn if name not in named])
 
     def _shards(self, directory: RunDirectory) -> list[Shard]:
         return [Shard(first, end) for first, end in directory.gaps(self.snapshot.rows)]
@@ -152,6 +154,7 @@ class Work:
             self.meter,
             begun_with,
             seconds,
+            finished=False,
             rows_left=self.snapshot.rows - tally.written.rows,
             repeated_ids=self.listed.repeated_ids,
             choices=choices(self.predictor.info),
