@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -166,17 +164,15 @@ def _job(inputs: list[str] | None, flags: ParityFlags) -> Job:
 def _refs(job: Job) -> list[ImageRef]:
     """Raises UsageError."""
     from visioncli.io.listing import refs
+    from visioncli.jobs import Stop
     from visioncli.jobs.listings import announce_remarks, survey_job
     from visioncli.tables import look_up
     from visioncli.tasks import TASKS
 
-    listing = survey_job(job, look_up(TASKS, job.task, "task"))
+    listing = survey_job(job, look_up(TASKS, job.task, "task"), Stop())  # Ctrl-C ends a comparison as it ends Python
     found: list[ImageRef] = []
-    with closing(listing.batches()) as batches:
-        for batch in batches:
-            found += islice(refs(batch, len(found)), None if job.limit is None else job.limit - len(found))
-            if len(found) == job.limit:
-                break
+    for batch in listing.batches(limit=job.limit):
+        found += refs(batch, len(found))
     announce_remarks(listing)
     return found
 
