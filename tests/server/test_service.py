@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,3 +317,25 @@ def test_more_texts_than_a_device_should_be_held_for_are_refused() -> None:
 def test_a_model_for_a_role_that_is_none_is_refused(models: dict[tuple[str, str], str]) -> None:
     with pytest.raises(UsageError):
         ServeSettings(models=models)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep no freed memory, or have no way")
+def test_freed_memory_is_given_back_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUIET_S", 0.1)
+
+    async def work() -> None:
+        async with serving(MeanColour()) as service:
+            pieces = [bytes(2000) for _ in range(100_000)]
+            kept = pieces[-1]  # behind all others
+            pieces.clear()
+            held = resident_bytes()
+            async with service.admitted(API):
+                await service.ask(API, ROLE, pictures(1), None)
+            await until(lambda: resident_bytes() < held - 150_000_000)
+            assert kept == bytes(2000)
+
+    run(work)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

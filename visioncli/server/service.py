@@ -21,7 +21,7 @@ from visioncli.errors import RowError, VisioncliError
 from visioncli.io.decode import Decoded
 from visioncli.io.web import Resolver
 from visioncli.models import Predictor, load_all
-from visioncli.models.memory import free_gpu_gib
+from visioncli.models.memory import free_gpu_gib, give_back
 from visioncli.provenance import ModelInfo
 from visioncli.server.asking import Asked, Told, Way, begin, look
 from visioncli.server.lane import Lane, LaneOptions
@@ -35,6 +35,7 @@ from visioncli.server.shelf import Load
 from visioncli.wording import counted
 
 LOOK_S = 0.5  # between two looks at the lanes and at what lies idle
+QUIET_S = 2.0  # without a request, after which freed memory is given back
 THREADS = min(16, (os.cpu_count() or 1) + 1)  # decode, preprocess, postprocess
 AT_ONCE = 256  # inputs of one request on their way: more wait for their turn, and others come in between
 RETRY_AFTER_S = 1  # of a full queue: a batch of the documented models takes about as long
@@ -57,6 +58,7 @@ class Service:
         self.started = asyncio.Event()  # set when what is to be there before the first request is there
         self._closing = self._has_gpu = False
         self._keeper: asyncio.Task[None] | None = None
+        self._worked_at: float | None = None  # the last request's end; None where memory was given back since
 
     # Life
 
@@ -118,6 +120,7 @@ class Service:
                 yield
         finally:
             self._admitted[dialect] -= 1
+            self._worked_at = time.monotonic()
 
     # Questions
 
@@ -253,13 +256,19 @@ class Service:
             listener(device, size, seconds)
 
     async def _keep(self) -> None:
-        """Look after the lanes, and unload what lies idle."""
+        """Look after the lanes, unload what lies idle, and give back memory when nothing is asked."""
         while True:
             await asyncio.sleep(LOOK_S)
             for lane in self._lanes.values():
                 lane.look_after()
             if self.settings.idle_unload_s is not None:
                 self._roles.unload_idle(time.monotonic() - self.settings.idle_unload_s)
+            if self._is_quiet(time.monotonic() - QUIET_S):
+                self._worked_at = None
+                await asyncio.to_thread(give_back)
+
+    def _is_quiet(self, since: float) -> bool:
+        return not self._admitted.total() and self._worked_at is not None and self._worked_at < since
 
 
 def _unless_fatal(result: Any) -> Any:
