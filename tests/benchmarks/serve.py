@@ -187,7 +187,9 @@ def serve(seconds: int, images: int) -> None:
             print(f"/health during an inference of {took:.1f} s: slowest {slowest * 1e3:.0f} ms", flush=True)
             turns = [(ask(address, bodies, 1, 10)[1], alone(paths[:64], model)[0]) for _ in range(ROUNDS)]
         print(
-            "one connection: median {:.1f} ms, decode to forward {:.1f} ms".format(*map(median, zip(*turns))),
+            "one connection: median {:.1f} ms, decode to forward {:.1f} ms".format(
+                *map(median, zip(*turns, strict=True))
+            ),
             flush=True,
         )
         os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads spin while they wait: on both sides, no work
